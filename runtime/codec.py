@@ -33,6 +33,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, tag=True, forbid_unkn
 
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Record)
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
 
@@ -60,3 +61,8 @@ def decode(data: bytes, kind: type[T] | Any, max_bytes: int = MAX_BYTES) -> T:
     if again != data:
         raise CodecError(f"not the canonical encoding of a {getattr(kind, '__name__', kind)}")
     return value  # type: ignore[no-any-return]
+
+
+def replace(record: R, **changes: Any) -> R:
+    """Return a copy of ``record`` with some fields changed. The new values are trusted, not validated."""
+    return msgspec.structs.replace(record, **changes)
