@@ -8,7 +8,7 @@ second encoding of a signed message exists.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import msgspec
 
@@ -28,6 +28,7 @@ U64 = Annotated[int, msgspec.Meta(ge=0)]
 """Any unsigned integer that MessagePack can hold (below 2^64): seeds and raw bit patterns."""
 
 
+@dataclass_transform(frozen_default=True)
 class Record(msgspec.Struct, frozen=True, array_like=True, tag=True, forbid_unknown_fields=True):
     """Base of every encoded value: immutable, ordered, tagged with its class name."""
 
