@@ -2,8 +2,8 @@
 
 A *tensor* commits to its little-endian, C-ordered bytes in 4 KiB *chunks*; the last one may be shorter. A *state*
 is the tensors of a model and its optimizer, sorted by name. A *dataset* is a tree over (sample, field) tensor roots,
-sample-major. A *step trace* is a tree over the roots of a step's values and ends in the next state root. A *segment* is a
-tree over the state roots of consecutive steps, its first leaf the state it starts from.
+sample-major. A *step trace* is a tree over the roots of a step's values and ends in the next state root. A *segment*
+is a tree over the state roots of consecutive steps, its first leaf the state it starts from.
 """
 
 from __future__ import annotations

@@ -1,0 +1,116 @@
+"""Ed25519 keys and signatures, development key derivation, and SS58 addresses. The only importer of PyNaCl.
+
+Ed25519 libraries disagree about odd signatures (small-order keys, non-canonical scalars), so libsodium's answer is
+the consensus rule here: a signature is valid exactly when ``crypto_sign_open`` accepts it.
+
+A *seed* is the 32-byte Ed25519 secret. A *secret URI* names one: ``//Alice`` is derived from the public development
+root, ``0x<64 hex digits>//path`` from a seed of one's own. Only hard junctions (``//``) exist for Ed25519.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
+from nacl.exceptions import BadSignatureError
+
+from runtime.errors import SolventError
+from runtime.trees import hash_tagged
+
+SS58_PREFIX = 42
+"""Address type of generic Substrate chains: addresses of Solvent start with a 5."""
+
+_ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
+
+
+class KeyFormatError(SolventError):
+    """A secret URI or an SS58 address cannot be read; the message says what is wrong with it."""
+
+
+def public_key(seed: bytes) -> bytes:
+    """The 32-byte public key, which is also the account id, of a 32-byte seed."""
+    public, _ = crypto_sign_seed_keypair(seed)
+    return bytes(public)
+
+
+def sign(seed: bytes, message: bytes) -> bytes:
+    """The 64-byte detached signature of ``message`` (RFC 8032, deterministic)."""
+    _, secret = crypto_sign_seed_keypair(seed)
+    return bytes(crypto_sign(message, secret)[:64])
+
+
+def verify(public: bytes, signature: bytes, message: bytes) -> bool:
+    """Whether libsodium accepts the signature. Lengths other than 32 and 64 bytes are simply invalid."""
+    if len(public) != 32 or len(signature) != 64:
+        return False
+    try:
+        crypto_sign_open(signature + message, public)
+    except BadSignatureError:
+        return False
+    return True
+
+
+_DEVELOPMENT_ROOT = hash_tagged(b"solvent:dev", b"solvent dev")
+
+
+def derive_seed(suri: str) -> bytes:
+    """The seed that a secret URI names: ``//Alice``, ``//Alice//stash``, ``0x<64 hex digits>``, ``0x...//path``.
+
+    Each hard junction hashes the seed before it with the junction's name. Raises `KeyFormatError`.
+    """
+    base, *junctions = suri.split("//")
+    seed = _DEVELOPMENT_ROOT if not base else _seed_from_hex(base)
+    if not base and not junctions:
+        raise KeyFormatError("an empty secret URI names no key; a development key looks like //Alice")
+    for junction in junctions:
+        if not junction or "/" in junction:
+            raise KeyFormatError(f"{suri!r}: only hard junctions such as //name exist for Ed25519 keys")
+        seed = hash_tagged(b"solvent:hard", seed + junction.encode())
+    return seed
+
+
+def _seed_from_hex(text: str) -> bytes:
+    try:
+        seed = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        seed = b""
+    if not text.startswith("0x") or len(seed) != 32:
+        raise KeyFormatError("a secret URI starts with //name, or with 0x and the 64 hex digits of a seed")
+    return seed
+
+
+def to_ss58(account: bytes) -> str:
+    """The SS58 address of a 32-byte account id: base58 of prefix, account and a two-byte checksum."""
+    if len(account) != 32:
+        raise KeyFormatError(f"an account id has 32 bytes, not {len(account)}")
+    body = bytes([SS58_PREFIX]) + account
+    number = int.from_bytes(body + _checksum(body), "big")
+    letters = []
+    while number:
+        number, digit = divmod(number, 58)
+        letters.append(_ALPHABET[digit])
+    return "".join(reversed(letters))
+
+
+def from_ss58(text: str) -> bytes:
+    """The account id of an SS58 address with prefix 42; `KeyFormatError` for anything else."""
+    if not 46 <= len(text) <= 50:
+        raise KeyFormatError(f"an address has about 48 characters, not {len(text)}: {text[:60]!r}")
+    number = 0
+    for letter in text:
+        if letter not in _VALUES:
+            raise KeyFormatError(f"{letter!r} cannot appear in an address: {text!r}")
+        number = number * 58 + _VALUES[letter]
+    if number.bit_length() > 280:
+        raise KeyFormatError(f"the address holds more than 35 bytes: {text!r}")
+    data = number.to_bytes(35, "big")
+    if data[0] != SS58_PREFIX:
+        raise KeyFormatError(f"the address is for network {data[0]}, not {SS58_PREFIX}: {text!r}")
+    if _checksum(data[:33]) != data[33:]:
+        raise KeyFormatError(f"the checksum is wrong, so the address was mistyped: {text!r}")
+    return data[1:33]
+
+
+def _checksum(body: bytes) -> bytes:
+    return blake2b(b"SS58PRE" + body).digest()[:2]

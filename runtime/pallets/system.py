@@ -1,0 +1,164 @@
+"""System: the block being executed, nonces, past block hashes, events, the network's parameters, and the beacon.
+
+A *nonce* counts an account's extrinsics. It outlives the account: removing an account below the existential deposit
+keeps its nonce, so no old extrinsic can ever be replayed when the account comes back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runtime.codec import U32, U63, AccountId, Hash, Record, encode
+from runtime.crypto import from_ss58
+from runtime.errors import DispatchError
+from runtime.pallet import Context, EventRecord, InvariantBroken, Pallet
+from runtime.parameters import DEV, Parameters
+from runtime.state import Map, State, Value
+from runtime.trees import hash_tagged
+
+PALLET = Pallet("system")
+
+SPEC_VERSION = 1
+"""The rules that this code implements. A chain whose state says otherwise needs another release."""
+
+MAX_REMARK_BYTES = 64 * 1024
+
+# --- storage
+
+CHAIN_ID = PALLET.value("chain_id", str, "")
+PARAMETERS = PALLET.value("parameters", Parameters, DEV)
+RUNTIME_VERSION = PALLET.value("spec_version", U32, SPEC_VERSION)
+AUTHORITIES: Value[tuple[bytes, ...]] = PALLET.value("authorities", tuple[AccountId, ...], ())
+NUMBER = PALLET.value("number", U63, 0)
+FINALIZED = PALLET.value("finalized", U63, 0)
+GENESIS_HASH = PALLET.value("genesis_hash", Hash, bytes(32))
+BLOCK_HASHES: Map[int, bytes] = PALLET.map("block_hashes", U63, Hash)
+NONCES: Map[bytes, int] = PALLET.map("nonces", AccountId, U63)
+EVENTS: Value[tuple[EventRecord, ...]] = PALLET.value("events", tuple[EventRecord, ...], ())
+
+# --- events
+
+
+@PALLET.event
+class ExtrinsicSucceeded(Record):
+    """The call's writes were kept."""
+
+    weight: U63
+    fee: U63
+
+
+@PALLET.event
+class ExtrinsicFailed(Record):
+    """The call's writes were undone; the fee and the nonce remain. ``pallet`` and ``code`` name the error."""
+
+    pallet: str
+    code: str
+    weight: U63
+    fee: U63
+
+
+@PALLET.event
+class Remarked(Record):
+    """An account put bytes on the chain; the event keeps only their hash."""
+
+    sender: AccountId
+    hash: Hash
+
+
+# --- errors
+
+
+@PALLET.error
+class RemarkTooLong(DispatchError):
+    """The remark is longer than 64 KiB."""
+
+
+# --- calls
+
+
+class Remark(Record):
+    """Bytes of any meaning, at most 64 KiB."""
+
+    data: bytes
+
+
+@PALLET.call(weight=lambda args: 40_000 + 4 * len(args.data))
+def remark(ctx: Context, origin: AccountId, args: Remark) -> None:
+    """Put bytes on the chain that mean nothing to it."""
+    if len(args.data) > MAX_REMARK_BYTES:
+        raise RemarkTooLong(f"a remark of {len(args.data)} bytes; at most {MAX_REMARK_BYTES} are allowed")
+    ctx.deposit(Remarked(origin, hash_tagged(b"solvent:remark", args.data)))
+
+
+# --- hooks
+
+
+@PALLET.on_initialize
+def record_parent(ctx: Context) -> None:
+    """Note the block's number, its parent's hash, and what is final; forget the oldest hash."""
+    state = ctx.state
+    parent = ctx.number - 1
+    if parent == 0:
+        GENESIS_HASH.put(state, ctx.parent_hash)
+    BLOCK_HASHES.put(state, parent, ctx.parent_hash)
+    forgotten = parent - PARAMETERS.get(state).block.hash_count
+    if forgotten >= 0:
+        BLOCK_HASHES.delete(state, forgotten)
+    NUMBER.put(state, ctx.number)
+    FINALIZED.put(state, ctx.finalized)
+
+
+@PALLET.genesis
+def build(state: State, config: dict[str, Any]) -> None:
+    """Chain id, authorities and runtime version; `runtime.genesis` has already stored the parameters."""
+    CHAIN_ID.put(state, config["id"])
+    AUTHORITIES.put(state, tuple(from_ss58(address) for address in config["authorities"]))
+    RUNTIME_VERSION.put(state, SPEC_VERSION)
+
+
+# --- functions for other pallets
+
+
+def parameters(state: State) -> Parameters:
+    """The network's parameters."""
+    return PARAMETERS.get(state)
+
+
+def nonce(state: State, account: bytes) -> int:
+    """The nonce that the account's next extrinsic must carry."""
+    return NONCES.get(state, account) or 0
+
+
+def finalized(state: State, parent_number: int) -> int:
+    """The finalized height that a block on top of ``parent_number`` counts its deadlines in."""
+    if PARAMETERS.get(state).block.instant_finality:
+        return parent_number
+    return FINALIZED.get(state)
+
+
+def block_hash(state: State, number: int) -> bytes | None:
+    """The hash of an ancestor, as far back as `BlockParameters.hash_count`; None outside that window."""
+    return BLOCK_HASHES.get(state, number)
+
+
+def beacon(state: State, number: int, domain: bytes, identity: bytes) -> bytes | None:
+    """32 unpredictable bytes that nobody knew before block ``number``, or None until that block is final.
+
+    ``domain`` says what the draw is for and ``identity`` for whom. With one author making every block (`dev`) the hash
+    of the block stands in for the VRF outputs, which proves nothing about the author's honesty.
+    """
+    if number > FINALIZED.get(state):
+        return None
+    source = BLOCK_HASHES.get(state, number)
+    return None if source is None else hash_tagged(b"solvent:beacon", encode((domain, identity, source)))
+
+
+@PALLET.check
+def check(state: State) -> None:
+    """Every ancestor in the window is recorded, and nothing final lies in the future."""
+    number, kept = NUMBER.get(state), PARAMETERS.get(state).block.hash_count
+    if FINALIZED.get(state) > number:
+        raise InvariantBroken(f"block {FINALIZED.get(state)} is final at height {number}")
+    missing = [past for past in range(max(number - kept, 0), number) if not BLOCK_HASHES.contains(state, past)]
+    if missing:
+        raise InvariantBroken(f"the hashes of blocks {missing[:5]} are missing at height {number}")

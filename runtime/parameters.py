@@ -1,0 +1,82 @@
+"""The numbers of a network, one frozen record per preset, stored in state at genesis so that pallets read them there.
+
+Shares and ratios are parts per 10^9 (`PARTS`), rounded down. Amounts are in units, 10^9 to a token. Durations are in
+blocks unless the name says otherwise. Weights are nanoseconds on the reference core.
+"""
+
+from __future__ import annotations
+
+from runtime.codec import U63, Record
+
+PARTS = 1_000_000_000
+"""The whole of a ratio."""
+
+TOKEN = 1_000_000_000
+"""Units in one token."""
+
+
+class BlockParameters(Record):
+    """Limits of a block, and how time and history work.
+
+    ``normal_share`` is what ordinary extrinsics may fill of weight and length; the rest is reserved for operational
+    calls (dispute and availability moves) at any tip. ``instant_finality`` holds where one author makes every block.
+    """
+
+    slot_milliseconds: U63
+    minimum_period_milliseconds: U63
+    weight_limit: U63
+    length_limit: U63
+    normal_share: U63
+    hash_count: U63
+    instant_finality: bool
+
+
+class FeeParameters(Record):
+    """Prices of inclusion. ``weight_price`` is units per nanosecond in parts; the target and the speed steer the
+    multiplier as in Substrate's slow adjustment; ``treasury_share`` of every fee and tip leaves the author."""
+
+    existential_deposit: U63
+    base: U63
+    per_byte: U63
+    weight_price: U63
+    target_fullness: U63
+    adjustment: U63
+    minimum_multiplier: U63
+    maximum_multiplier: U63
+    treasury_share: U63
+
+
+class Parameters(Record):
+    """All parameters of a preset."""
+
+    preset: str
+    block: BlockParameters
+    fees: FeeParameters
+
+
+DEV = Parameters(
+    preset="dev",
+    block=BlockParameters(
+        slot_milliseconds=1_000,
+        minimum_period_milliseconds=1,
+        weight_limit=1_000_000_000 // 3,
+        length_limit=5 * 1024 * 1024,
+        normal_share=750_000_000,
+        hash_count=65_536,
+        instant_finality=True,
+    ),
+    fees=FeeParameters(
+        existential_deposit=TOKEN // 1_000,
+        base=100_000,
+        per_byte=1_000,
+        weight_price=PARTS,
+        target_fullness=250_000_000,
+        adjustment=75_000,
+        minimum_multiplier=PARTS // 10,
+        maximum_multiplier=1_000_000 * PARTS,
+        treasury_share=200_000_000,
+    ),
+)
+"""One author, instant blocks; deadlines short enough to watch."""
+
+PRESETS = {DEV.preset: DEV}
