@@ -7,6 +7,7 @@ blocks unless the name says otherwise. Weights are nanoseconds on the reference 
 from __future__ import annotations
 
 from runtime.codec import U63, Record
+from runtime.market_parameters import DEV_MARKET, MarketParameters
 
 PARTS = 1_000_000_000
 """The whole of a ratio."""
@@ -52,6 +53,7 @@ class Parameters(Record):
     preset: str
     block: BlockParameters
     fees: FeeParameters
+    market: MarketParameters
 
 
 DEV = Parameters(
@@ -76,6 +78,7 @@ DEV = Parameters(
         maximum_multiplier=1_000_000 * PARTS,
         treasury_share=200_000_000,
     ),
+    market=DEV_MARKET,
 )
 """One author, instant blocks; deadlines short enough to watch."""
 

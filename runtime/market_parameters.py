@@ -1,0 +1,112 @@
+"""The numbers of the market for training: bonds, shares, deadlines and bounds, one record for each preset.
+
+Ratios are parts per `PARTS` and round down. Blocks are blocks of *finalized* height. Prices are units of balance for
+each unit of gas, gas is thousands of scalar operations. A lock is sized from what the job pays, so that the
+incentives of ``verification.md`` ("How many") hold: S = 2 P for a solver, and a verifier's stake far above its pay.
+"""
+
+from __future__ import annotations
+
+from runtime.codec import U32, U63, Record
+
+PARTS = 1_000_000_000
+
+
+class MarketParameters(Record):
+    """What governance may change about workers, tasks and proofs."""
+
+    minimum_bond: U63
+    """A worker below this bond gets no job."""
+    maximum_workers: U32
+    """Registered workers of one role; every draw looks at all of them, so the number is bounded."""
+    maximum_capacity: U32
+    """Jobs that one worker may hold at once."""
+    unbonding_blocks: U63
+    """From `unbond` until the money may be withdrawn; longer than every window in which it could be slashed."""
+
+    maximum_steps: U63
+    maximum_segments: U32
+    """Checkpoints after the initial state."""
+    maximum_audits: U32
+    """Segments that each verifier replays, besides the initialisation."""
+    maximum_verifiers: U32
+    minimum_training_blocks: U63
+    maximum_training_blocks: U63
+    maximum_blob_fields: U32
+    """Fields of a sample, and columns of the scalar table."""
+
+    treasury_share: U32
+    """Parts of every payment to a worker that the submitter adds for the treasury."""
+    solver_lock: U63
+    """Parts of (solver fee + audit fees) that the solver's bond locks. At twice, half of a slash repays every audit."""
+    verifier_lock: U63
+    """Parts of one verifier's fee that its bond locks."""
+    acceptance_penalty: U32
+    """Parts of the lock lost by a solver that lets an assignment pass."""
+    training_penalty: U32
+    """Parts of the lock lost by a solver that delivers no proof in time."""
+    silence_penalty: U32
+    """Parts of the lock lost by a verifier that accepts no audit, or gives no verdict."""
+    false_verdict_penalty: U32
+    """Parts of the lock lost by a verifier whose fail is not followed by a dispute, or whose dispute is lost."""
+
+    acceptance_blocks: U63
+    audit_acceptance_blocks: U63
+    verdict_blocks: U63
+    """Time for a verdict before gas is counted."""
+    dispute_opening_blocks: U63
+    """From a failed verdict until its author must have opened the dispute."""
+    challenge_blocks: U63
+    """Shortest challenge window, before gas is counted."""
+    gas_per_block: U63
+    """Speed that every worker must reach: verdicts and windows grow by one block for each of these."""
+
+    retry_blocks: U63
+    """Between two looks for a solver or a verifier."""
+    pool_blocks: U63
+    """A task that found no solver for so long expires."""
+    verifier_search_blocks: U63
+    """An audit that found no verifier for so long goes on without, or fails the task when there is none at all."""
+    maximum_attempts: U32
+    """Solvers that a task is given to, one after the other."""
+    deadlines_per_block: U32
+    """Deadlines that one pallet handles in a block; the others follow in the next ones."""
+
+
+DEV_MARKET = MarketParameters(
+    minimum_bond=10 * 10**9,
+    maximum_workers=1024,
+    maximum_capacity=64,
+    unbonding_blocks=100_000,
+    maximum_steps=2**31 - 1,
+    maximum_segments=1024,
+    maximum_audits=64,
+    maximum_verifiers=8,
+    minimum_training_blocks=10,
+    maximum_training_blocks=50_000,
+    maximum_blob_fields=64,
+    treasury_share=20_000_000,
+    solver_lock=2 * PARTS,
+    verifier_lock=10 * PARTS,
+    acceptance_penalty=10_000_000,
+    training_penalty=100_000_000,
+    silence_penalty=50_000_000,
+    false_verdict_penalty=500_000_000,
+    acceptance_blocks=120,
+    audit_acceptance_blocks=120,
+    verdict_blocks=600,
+    dispute_opening_blocks=300,
+    challenge_blocks=8,
+    gas_per_block=1_000_000,
+    retry_blocks=2,
+    pool_blocks=20_000,
+    verifier_search_blocks=5_000,
+    maximum_attempts=5,
+    deadlines_per_block=32,
+)
+"""For a private chain: short windows, long times for work, since blocks are sealed as fast as extrinsics arrive."""
+
+
+def parts_of(amount: int, parts: int) -> int:
+    """``amount`` times parts per `PARTS`, rounded down; whoever keeps the amount keeps the remainder."""
+    return amount * parts // PARTS
