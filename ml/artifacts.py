@@ -82,9 +82,14 @@ def encode_tensors(tensors: Mapping[str, np.ndarray]) -> bytes:
     return safetensors.numpy.save(contiguous)
 
 
+def file_limit(layout: Layout) -> int:
+    """The most bytes that an honest file with these tensors takes."""
+    return sum(tensor_bytes(dtype, shape) for dtype, shape in layout.values()) + HEADER_ALLOWANCE
+
+
 def decode_tensors(data: bytes, layout: Layout) -> Tensors:
     """Read safetensors bytes that must hold exactly the tensors of ``layout``; sizes are checked before parsing."""
-    limit = sum(tensor_bytes(dtype, shape) for dtype, shape in layout.values()) + HEADER_ALLOWANCE
+    limit = file_limit(layout)
     if len(data) > limit:
         raise ArtifactError(f"{len(data)} bytes where the expected tensors take at most {limit}")
     try:

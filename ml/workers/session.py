@@ -1,0 +1,103 @@
+"""One worker's line to the chain: its account, its log, its folder, and calls that outlive a node's restart.
+
+A worker is a loop of short *turns*. Each turn reads the chain, does the next thing that is due and returns; nothing that
+matters is kept only in memory. So a lost connection, a restarted node or a ``kill -9`` all mean the same: read the
+chain again and go on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from ml.workers.journal import Journal
+from runtime.codec import Record
+from runtime.crypto import public_key, to_ss58
+from runtime.errors import SolventError
+from solvent.client import NodeUnreachable, Outcome
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.25
+PATIENCE_SECONDS = 120.0
+"""How long a node may stay away before a worker gives up."""
+
+
+class CallFailed(SolventError):
+    """The chain refused a worker's call; the message carries the chain's reason."""
+
+
+class Chain(Protocol):
+    """What a worker needs from ``solvent.Client``; tests put a chain in its own process behind the same methods."""
+
+    def read(self, descriptor: Any, key: Any = ...) -> Any: ...
+    def items(self, descriptor: Any) -> Any: ...
+    def finalized_number(self) -> int: ...
+    def submit(self, seed: bytes, pallet: str, args: Record) -> Any: ...
+    def submit_and_wait(self, seed: bytes, pallet: str, args: Record) -> Outcome: ...
+    def put_blob(self, data: bytes, seed: bytes) -> bytes: ...
+    def get_blob(self, root: bytes, max_bytes: int = ...) -> bytes: ...
+
+
+@dataclass
+class Session:
+    """Who a worker is and how it speaks. Mutable: it counts how often the node was away."""
+
+    chain: Chain
+    seed: bytes
+    folder: Path
+    journal: Journal
+    threads: int = 1
+    outages: int = field(default=0)
+
+    @property
+    def account(self) -> bytes:
+        return public_key(self.seed)
+
+    @property
+    def address(self) -> str:
+        return to_ss58(self.account)
+
+    def call(self, pallet: str, args: Record) -> Outcome:
+        """Submit a call, wait until it is in a block, and raise `CallFailed` when the chain refused it."""
+        outcome = self.chain.submit_and_wait(self.seed, pallet, args)
+        if not outcome.ok:
+            raise CallFailed(f"{pallet}.{type(args).__name__}: {outcome.error}")
+        return outcome
+
+
+class Worker(Protocol):
+    """One role: `turn` does at most one thing that is due, and says whether there was one."""
+
+    session: Session
+
+    def turn(self) -> bool: ...
+
+
+def run(worker: Worker, until: Callable[[], bool] = lambda: False, patience: float = PATIENCE_SECONDS) -> None:
+    """Give a worker its turns until told to stop. Raises `NodeUnreachable` when the node stays away for too long."""
+    journal = worker.session.journal
+    lost_at: float | None = None
+    while not until():
+        try:
+            busy = worker.turn()
+            if lost_at is not None:
+                journal.event("node_back", away_seconds=round(time.monotonic() - lost_at, 1))
+                lost_at = None
+        except NodeUnreachable as error:
+            now = time.monotonic()
+            if lost_at is None:
+                lost_at = now
+                worker.session.outages += 1
+                journal.event("node_away", error=str(error), patience_seconds=patience)
+            if now - lost_at > patience:
+                raise
+            busy = False
+        except CallFailed as error:
+            journal.event("call_refused", error=str(error))
+            busy = False
+        if not busy:
+            time.sleep(POLL_SECONDS)
