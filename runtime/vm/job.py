@@ -6,7 +6,7 @@ the same game (`runtime.dispute`).
 
 from __future__ import annotations
 
-from runtime.codec import U63, Hash, Record, U64
+from runtime.codec import U63, U64, Hash, Record
 
 SHUFFLE_ROUNDS = 24
 

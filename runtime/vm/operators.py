@@ -1,0 +1,16 @@
+"""The one operator table. To add an operator, write its shape rule and recipe and enter it in its family's tuple.
+
+Everything else follows from the entry: what the chain accepts, what it charges, what the dispute game executes and
+what the kernels are tested against.
+"""
+
+from __future__ import annotations
+
+from runtime.vm import operators_elementwise, operators_layout, operators_linear, operators_training
+from runtime.vm.operator_base import Application, Operator
+
+__all__ = ["OPERATORS", "Application", "Operator"]
+
+_FAMILIES = (operators_elementwise, operators_linear, operators_layout, operators_training)
+
+OPERATORS: dict[str, Operator] = {operator.name: operator for family in _FAMILIES for operator in family.OPERATORS}
