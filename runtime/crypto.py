@@ -11,8 +11,15 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
-from nacl.exceptions import BadSignatureError
+from nacl import pwhash
+from nacl.bindings import (
+    crypto_secretbox,
+    crypto_secretbox_open,
+    crypto_sign,
+    crypto_sign_open,
+    crypto_sign_seed_keypair,
+)
+from nacl.exceptions import BadSignatureError, CryptoError
 
 from runtime.errors import SolventError
 from runtime.trees import hash_tagged
@@ -114,3 +121,25 @@ def from_ss58(text: str) -> bytes:
 
 def _checksum(body: bytes) -> bytes:
     return blake2b(b"SS58PRE" + body).digest()[:2]
+
+
+class WrongPassword(SolventError):
+    """The password does not open this box, or the box was damaged: the two cannot be told apart."""
+
+
+def stretch_password(password: bytes, salt: bytes, operations: int, memory_bytes: int) -> bytes:
+    """A 32-byte key from a password by Argon2id (RFC 9106), with a 16-byte salt and a stated cost."""
+    return bytes(pwhash.argon2id.kdf(32, password, salt, opslimit=operations, memlimit=memory_bytes))
+
+
+def seal_box(key: bytes, nonce: bytes, plaintext: bytes) -> bytes:
+    """XSalsa20-Poly1305 (libsodium's secretbox). The 24-byte nonce must never repeat under one key."""
+    return bytes(crypto_secretbox(plaintext, nonce, key))
+
+
+def open_box(key: bytes, nonce: bytes, ciphertext: bytes) -> bytes:
+    """The plaintext of `seal_box`; raises `WrongPassword` unless key, nonce and every byte are as sealed."""
+    try:
+        return bytes(crypto_secretbox_open(ciphertext, nonce, key))
+    except CryptoError:
+        raise WrongPassword("the password is wrong, or the key file was damaged") from None
