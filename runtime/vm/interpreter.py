@@ -29,11 +29,12 @@ Fetch = Callable[[Address, str], object]
 
 
 class Executed(NamedTuple):
-    """One executed operation, for people: a verdict shows it."""
+    """One executed operation, for people: a verdict shows it. ``loaded`` of its operands came from outside."""
 
     opcode: Opcode
     operands: tuple[Scalar, ...]
     result: Scalar
+    loaded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,13 @@ def trace(recipe: Recipe, load: Callable[[Address], int]) -> list[Registers]:
 def evaluate(recipe: Recipe, load: Callable[[Address], int]) -> Registers:
     """The registers after the whole recipe; register 0 holds the element."""
     cells = list(recipe.constants.cells)
+
+    def fetch(address: Address, dtype: str) -> object:
+        return load(address)
+
     for number in range(recipe.length):
         instruction = recipe.instruction(number)
-        operands = _read_sources(instruction, cells, lambda address, dtype: load(address))
+        operands = _read_sources(instruction, cells, fetch)
         _write(cells, instruction, _apply(instruction.opcode, operands))
     return Registers(tuple(cells))
 
@@ -102,10 +107,11 @@ def _run(recipe: Recipe, group: int, registers_before: Registers, fetch: Fetch) 
 
     for number in recipe.group_range(group):
         instruction = recipe.instruction(number)
+        before = len(used)
         operands = _read_sources(instruction, cells, record)
         result = _apply(instruction.opcode, operands)
         _write(cells, instruction, result)
-        log.append(Executed(instruction.opcode, operands, result))
+        log.append(Executed(instruction.opcode, operands, result, len(used) - before))
     return GroupResult(Registers(tuple(cells)), tuple(addresses), tuple(used), tuple(log))
 
 
