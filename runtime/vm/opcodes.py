@@ -32,7 +32,7 @@ class Registers:
         if len(self.cells) != REGISTER_COUNT:
             raise VmHalt(f"{len(self.cells)} registers where the machine has {REGISTER_COUNT}")
         for number, (kind, bits) in enumerate(self.cells):
-            if kind not in BITS_OF_KIND or type(bits) is not int or bits < 0 or bits >> BITS_OF_KIND[kind]:
+            if not isinstance(kind, Kind) or type(bits) is not int or bits < 0 or bits >> BITS_OF_KIND[kind]:
                 raise VmHalt(f"register {number} cannot hold kind {kind!r} with bits {bits!r}")
 
     @classmethod
@@ -133,7 +133,7 @@ def _philox_word(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int, word: int
 def _float_operation(
     function: Callable[..., int], fmt: sf.Format, count: int, gas: int = 1, result: Kind | None = None
 ) -> Operation:
-    kind = Kind.F32 if fmt == sf.F32 else Kind.F64
+    kind = Kind.F32 if fmt is sf.F32 else Kind.F64
     return Operation((kind,) * count, result or kind, partial(function, fmt), gas)
 
 

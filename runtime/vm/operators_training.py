@@ -16,7 +16,6 @@ from runtime.vm.instructions import (
 )
 from runtime.vm.opcodes import Opcode
 from runtime.vm.operator_base import (
-    MAX_DIMENSION,
     Application,
     Operator,
     require,
@@ -119,7 +118,7 @@ def _nll_backward_shapes(attributes: tuple[int, ...], inputs: Types) -> Types:
     require_arity(attributes, inputs, 1, ("f32", "i32"))
     require_rank(inputs[0], 0)
     require_rank(inputs[1], 1)
-    require(1 <= attributes[0] <= min(MAX_DIMENSION, (1 << 31) - 1), f"class count {attributes[0]} is out of range")
+    require(1 <= attributes[0] <= (1 << 31) - 1, f"class count {attributes[0]} is out of range")
     return (TensorType("f32", (inputs[1].shape[0], attributes[0])),)
 
 

@@ -71,11 +71,16 @@ def input_address(checked: CheckedProgram, job: Job, step: int, value: int, elem
     if source.kind == "state":
         return Address("state", checked.start_index[value], element)
     if source.kind == "scalar":
+        if source.name not in job.scalar_names:
+            raise VmHalt(f"the job has no step scalar {source.name!r}")
         return Address("scalars", 0, step * len(job.scalar_names) + job.scalar_names.index(source.name))
     row, within = divmod(element, element_count(source.shape[1:]))
     return Address("data", _data_leaf(job.data, source.name, step * job.data.batch_size + row), within)
 
 
 def _data_leaf(data: DataSource, name: str, position: int) -> int:
-    field = next(number for number, field in enumerate(data.fields) if field.name == name)
+    names = [field.name for field in data.fields]
+    if name not in names or data.sample_count == 0:
+        raise VmHalt(f"the job's samples have no field {name!r}")
+    field = names.index(name)
     return sample_index(data, position) * len(data.fields) + field

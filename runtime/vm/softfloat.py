@@ -8,66 +8,56 @@ live in `runtime.vm.elementary`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import isqrt
-from typing import NamedTuple
 
 
-class Format(NamedTuple):
-    """A binary interchange format with ``fraction`` stored significand bits."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Format:
+    """A binary interchange format: ``fraction`` stored significand bits out of ``width``."""
 
     width: int
     fraction: int
-
-    @property
-    def precision(self) -> int:
-        return self.fraction + 1
-
-    @property
-    def sign(self) -> int:
-        """Mask of the sign bit."""
-        return 1 << (self.width - 1)
-
-    @property
-    def infinity(self) -> int:
-        """Bits of +infinity; anything above, sign aside, is NaN."""
-        return ((1 << (self.width - 1 - self.fraction)) - 1) << self.fraction
-
-    @property
-    def nan(self) -> int:
-        """The canonical NaN: quiet, positive, no payload."""
-        return self.infinity | 1 << (self.fraction - 1)
-
-    @property
-    def least_exponent(self) -> int:
-        """Exponent of the smallest subnormal: -149 for f32, -1074 for f64."""
-        return 2 - (1 << (self.width - 2 - self.fraction)) - self.fraction
+    precision: int
+    sign: int
+    """Mask of the sign bit."""
+    infinity: int
+    """Bits of +infinity; anything above, sign aside, is NaN."""
+    nan: int
+    """The canonical NaN: quiet, positive, no payload."""
+    least_exponent: int
+    """Exponent of the smallest subnormal: -149 for f32, -1074 for f64."""
 
 
-F32 = Format(32, 23)
-F64 = Format(64, 52)
-_CONSTANTS = {fmt: (fmt.sign, fmt.infinity, fmt.nan, fmt.least_exponent) for fmt in (F32, F64)}
+def _format(width: int, fraction: int) -> Format:
+    exponent_bits = width - 1 - fraction
+    infinity = ((1 << exponent_bits) - 1) << fraction
+    least_exponent = 2 - (1 << (exponent_bits - 1)) - fraction
+    nan = infinity | 1 << (fraction - 1)
+    return Format(width, fraction, fraction + 1, 1 << (width - 1), infinity, nan, least_exponent)
+
+
+F32 = _format(32, 23)
+F64 = _format(64, 52)
 
 
 def is_nan(fmt: Format, bits: int) -> bool:
-    sign, infinity, _, _ = _CONSTANTS[fmt]
-    return bits & ~sign > infinity
+    return bits & ~fmt.sign > fmt.infinity
 
 
 def is_infinite(fmt: Format, bits: int) -> bool:
-    sign, infinity, _, _ = _CONSTANTS[fmt]
-    return bits & ~sign == infinity
+    return bits & ~fmt.sign == fmt.infinity
 
 
 def unpack(fmt: Format, bits: int) -> tuple[int, int]:
     """Signed significand m and exponent e of a finite number m * 2^e. Both zeros give m = 0."""
-    sign, _, _, least = _CONSTANTS[fmt]
-    magnitude = bits & ~sign
+    magnitude = bits & ~fmt.sign
     biased = magnitude >> fmt.fraction
     significand = magnitude & ((1 << fmt.fraction) - 1)
     if biased:
         significand |= 1 << fmt.fraction
         biased -= 1
-    return (-significand if bits & sign else significand), least + biased
+    return (-significand if bits & fmt.sign else significand), fmt.least_exponent + biased
 
 
 def round_to(fmt: Format, number: int, exponent: int, zero_sign: int = 0) -> int:
@@ -76,10 +66,10 @@ def round_to(fmt: Format, number: int, exponent: int, zero_sign: int = 0) -> int
     The encoding is monotonic, so a carry out of the significand correctly moves on to the next exponent, and from the
     largest number to infinity.
     """
-    sign, infinity, _, least = _CONSTANTS[fmt]
     if number == 0:
         return zero_sign
-    result_sign = sign if number < 0 else 0
+    least = fmt.least_exponent
+    result_sign = fmt.sign if number < 0 else 0
     magnitude = abs(number)
     shift = max(magnitude.bit_length() - fmt.precision, least - exponent)
     if shift > 0:
@@ -92,7 +82,7 @@ def round_to(fmt: Format, number: int, exponent: int, zero_sign: int = 0) -> int
         kept = magnitude << -shift
     # A subnormal (or zero) has exponent field 0; a normal number's hidden bit adds the missing one to the field.
     bits = ((exponent + shift - least) << fmt.fraction) + kept
-    return result_sign | min(bits, infinity)
+    return result_sign | min(bits, fmt.infinity)
 
 
 def canonical(fmt: Format, a: int) -> int:
@@ -109,7 +99,7 @@ def absolute(fmt: Format, a: int) -> int:
 
 
 def add(fmt: Format, a: int, b: int) -> int:
-    sign, infinity, nan, _ = _CONSTANTS[fmt]
+    sign, infinity, nan = fmt.sign, fmt.infinity, fmt.nan
     magnitude_a, magnitude_b = a & ~sign, b & ~sign
     if magnitude_a >= infinity or magnitude_b >= infinity:
         if magnitude_a > infinity or magnitude_b > infinity:
@@ -130,7 +120,7 @@ def subtract(fmt: Format, a: int, b: int) -> int:
 
 
 def multiply(fmt: Format, a: int, b: int) -> int:
-    sign, infinity, nan, _ = _CONSTANTS[fmt]
+    sign, infinity, nan = fmt.sign, fmt.infinity, fmt.nan
     result_sign = (a ^ b) & sign
     magnitude_a, magnitude_b = a & ~sign, b & ~sign
     if magnitude_a >= infinity or magnitude_b >= infinity:
@@ -144,7 +134,7 @@ def multiply(fmt: Format, a: int, b: int) -> int:
 
 def fused_multiply_add(fmt: Format, a: int, b: int, c: int) -> int:
     """a * b + c with one rounding."""
-    sign, infinity, nan, _ = _CONSTANTS[fmt]
+    sign, infinity, nan = fmt.sign, fmt.infinity, fmt.nan
     magnitude_a, magnitude_b, magnitude_c = a & ~sign, b & ~sign, c & ~sign
     product_sign = (a ^ b) & sign
     if magnitude_a >= infinity or magnitude_b >= infinity or magnitude_c >= infinity:
@@ -165,7 +155,7 @@ def fused_multiply_add(fmt: Format, a: int, b: int, c: int) -> int:
 
 
 def divide(fmt: Format, a: int, b: int) -> int:
-    sign, infinity, nan, _ = _CONSTANTS[fmt]
+    sign, infinity, nan = fmt.sign, fmt.infinity, fmt.nan
     result_sign = (a ^ b) & sign
     magnitude_a, magnitude_b = a & ~sign, b & ~sign
     if (
@@ -187,7 +177,7 @@ def divide(fmt: Format, a: int, b: int) -> int:
 
 
 def square_root(fmt: Format, a: int) -> int:
-    sign, infinity, nan, _ = _CONSTANTS[fmt]
+    sign, infinity, nan = fmt.sign, fmt.infinity, fmt.nan
     if a & ~sign == 0 or a == infinity:
         return a
     if a & sign or a > infinity:
