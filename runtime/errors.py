@@ -36,7 +36,7 @@ class InvalidExtrinsic(SolventError):
     """The extrinsic cannot be included in a block. ``code`` names the reason for programs.
 
     Codes: ``malformed``, ``bad_signature``, ``stale_nonce``, ``future_nonce``, ``expired``, ``unaffordable``,
-    ``too_long``, ``too_heavy``, ``unknown_call``, ``inherent``.
+    ``too_long``, ``too_heavy``, ``unknown_call``, ``inherent``, ``block_full`` (it fits into a later block).
     """
 
     def __init__(self, code: str, message: str) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from runtime.codec import Record
 from runtime.pallet import CallDefinition, EventRecord, Pallet
-from runtime.pallets import balances, system
+from runtime.pallets import balances, system, timestamp, transaction_payment, treasury
 
 PALLETS: tuple[Pallet, ...] = (
     system.PALLET,
+    timestamp.PALLET,
     balances.PALLET,
+    transaction_payment.PALLET,
+    treasury.PALLET,
 )
 
 BY_NAME = {pallet.name: pallet for pallet in PALLETS}

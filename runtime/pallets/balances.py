@@ -16,6 +16,7 @@ from runtime.errors import DispatchError
 from runtime.pallet import Context, InvariantBroken, Pallet
 from runtime.pallets import system
 from runtime.state import Map, State
+from runtime.weights import CALLS
 
 PALLET = Pallet("balances")
 MAX_ISSUANCE = 2**63 - 1
@@ -152,19 +153,19 @@ class TransferAll(Record):
     keep_alive: bool
 
 
-@PALLET.call(weight=180_000, name="transfer")
+@PALLET.call(weight=CALLS["balances.transfer"], name="transfer")
 def call_transfer(ctx: Context, origin: AccountId, args: Transfer) -> None:
     """Send units; what is left below the existential deposit is burned and the account removed."""
     transfer(ctx, origin, args.to, args.amount)
 
 
-@PALLET.call(weight=180_000)
+@PALLET.call(weight=CALLS["balances.transfer_keep_alive"])
 def transfer_keep_alive(ctx: Context, origin: AccountId, args: TransferKeepAlive) -> None:
     """Send units, keeping the sender's account open."""
     transfer(ctx, origin, args.to, args.amount, keep_alive=True)
 
 
-@PALLET.call(weight=180_000)
+@PALLET.call(weight=CALLS["balances.transfer_all"])
 def transfer_all(ctx: Context, origin: AccountId, args: TransferAll) -> None:
     """Send everything that is free and may leave."""
     reserve = existential_deposit(ctx.state) if args.keep_alive or account(ctx.state, origin).held else 0
@@ -180,8 +181,10 @@ def build(state: State, config: dict[str, Any]) -> None:
     """Accounts as SS58 address -> decimal units."""
     minimum, total = existential_deposit(state), 0
     for address, amount in config["balances"].items():
+        if not isinstance(amount, str) or not amount.isdecimal():
+            raise ValueError(f"{address} starts with {amount!r}, which is not a decimal string of units")
         units = int(amount)
-        if not minimum <= units:
+        if units < minimum:
             raise ValueError(f"{address} starts with {units} units, below the existential deposit of {minimum}")
         total += units
         ACCOUNTS.put(state, from_ss58(address), Account(units, 0))

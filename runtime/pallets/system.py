@@ -15,6 +15,7 @@ from runtime.pallet import Context, EventRecord, InvariantBroken, Pallet
 from runtime.parameters import DEV, Parameters
 from runtime.state import Map, State, Value
 from runtime.trees import hash_tagged
+from runtime.weights import CALLS
 
 PALLET = Pallet("system")
 
@@ -82,7 +83,7 @@ class Remark(Record):
     data: bytes
 
 
-@PALLET.call(weight=lambda args: 40_000 + 4 * len(args.data))
+@PALLET.call(weight=CALLS["system.remark"])
 def remark(ctx: Context, origin: AccountId, args: Remark) -> None:
     """Put bytes on the chain that mean nothing to it."""
     if len(args.data) > MAX_REMARK_BYTES:

@@ -1,0 +1,63 @@
+"""Timestamp: the time of each block, set by its author in the first inherent. Milliseconds since the Unix epoch.
+
+The runtime only demands that time moves forward; that it is near the importer's clock is checked by consensus.
+"""
+
+from __future__ import annotations
+
+from runtime.block import Call, Inherent
+from runtime.codec import U63, Record, encode
+from runtime.errors import DispatchError
+from runtime.pallet import Context, Pallet
+from runtime.pallets import system
+from runtime.state import State
+from runtime.weights import CALLS
+
+PALLET = Pallet("timestamp")
+
+# --- storage
+
+NOW = PALLET.value("now", U63, 0)
+
+# --- errors
+
+
+@PALLET.error
+class TooEarly(DispatchError):
+    """The time does not lie at least the minimum period after the parent's. A block with it is invalid."""
+
+
+# --- calls
+
+
+class Set(Record):
+    """The block's time in milliseconds."""
+
+    now: U63
+
+
+@PALLET.inherent(weight=CALLS["timestamp.set"], mandatory=True)
+def set(ctx: Context, args: Set) -> None:
+    """Set the block's time."""
+    earliest = earliest_next(ctx.state)
+    if args.now < earliest:
+        raise TooEarly(f"time {args.now} ms; this block's earliest is {earliest} ms")
+    NOW.put(ctx.state, args.now)
+
+
+# --- functions for other pallets and the author
+
+
+def now(state: State) -> int:
+    """Milliseconds of the current block, or of the last one before its inherent ran."""
+    return NOW.get(state)
+
+
+def earliest_next(state: State) -> int:
+    """The earliest time that a block on top of this state may carry."""
+    return NOW.get(state) + system.parameters(state).block.minimum_period_milliseconds
+
+
+def build_inherent(milliseconds: int) -> bytes:
+    """The bytes of the inherent that sets the time."""
+    return encode(Inherent(Call(PALLET.name, "set", encode(Set(milliseconds)))))
