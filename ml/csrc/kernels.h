@@ -1,0 +1,32 @@
+/* The body of every instruction set: included once per translation unit, after LANES, ROWS, COLUMNS and KERNELS are set. */
+#include "solvent.h"
+#include "vectors.h"
+#include "gemm.h"
+#include "transcendental.h"
+#include "elementwise.h"
+#include "rows.h"
+
+static void run(const struct solvent_instruction *in, uint32_t step, int part, int parts, float *scratch) {
+    switch (in->op) {
+        case OP_MATMUL: matmul(in, part, parts, scratch); break;
+        case OP_ADD: case OP_SUB: case OP_MUL: case OP_DIV: case OP_MAXIMUM: case OP_MINIMUM:
+        case OP_EQUAL: case OP_LESS: case OP_LESS_EQUAL: case OP_RELU_BACKWARD: binary(in, part, parts); break;
+        case OP_NEG: case OP_ABS: case OP_SQRT: case OP_EXP: case OP_LOG: case OP_RELU: case OP_U8_TO_F32:
+        case OP_I32_TO_F32: case OP_U32_TO_F32: case OP_F32_TO_I32: case OP_U8_TO_I32: unary(in, part, parts); break;
+        case OP_SELECT: case OP_SELECT_WORD: select_where(in, part, parts); break;
+        case OP_ROW_SUM: row_sum(in, part, parts); break;
+        case OP_COL_SUM: col_sum(in, part, parts); break;
+        case OP_BLOCK_SUM: block_sum(in, part, parts); break;
+        case OP_LOG_SOFTMAX: log_softmax(in, part, parts); break;
+        case OP_LOG_SOFTMAX_BACKWARD: log_softmax_backward(in, part, parts); break;
+        case OP_NLL: nll(in, part, parts); break;
+        case OP_NLL_BACKWARD: nll_backward(in, part, parts); break;
+        case OP_SGD: sgd(in, part, parts); break;
+        case OP_FILL: fill(in, part, parts); break;
+        case OP_UNIFORM: uniform(in, step, part, parts); break;
+        case OP_MOVE_F32: case OP_MOVE_WORD: case OP_MOVE_BYTE: move_strided(in, part, parts); break;
+        default: break;
+    }
+}
+
+const struct solvent_kernels KERNELS = {SET_NAME, run};

@@ -1,0 +1,78 @@
+/* Solvent's CPU kernels: the types that Python and every translation unit share.
+ *
+ * An *instruction* is one operator application with its buffers already placed. A *plan* is an array of them: a whole
+ * training step. `solvent_run` executes part of a plan in order, so a step costs one call from Python.
+ *
+ * Every kernel computes exactly what the operator table in runtime/vm defines: the order of every addition is fixed,
+ * nothing is contracted, subnormals are kept, and a NaN that leaves an operator is 0x7fc00000. What a thread or a vector
+ * lane works on is always a set of whole output elements, so neither their number nor their width can change a result. */
+#ifndef SOLVENT_H
+#define SOLVENT_H
+
+#include <stdint.h>
+
+#define SOLVENT_RANK 8
+#define SOLVENT_INPUTS 4
+#define SOLVENT_OUTPUTS 3
+
+enum solvent_op {
+    OP_MATMUL,
+    OP_ADD, OP_SUB, OP_MUL, OP_DIV, OP_MAXIMUM, OP_MINIMUM, OP_EQUAL, OP_LESS, OP_LESS_EQUAL,
+    OP_RELU_BACKWARD,
+    OP_NEG, OP_ABS, OP_SQRT, OP_EXP, OP_LOG, OP_RELU,
+    OP_SELECT, OP_SELECT_WORD,
+    OP_ROW_SUM, OP_COL_SUM, OP_BLOCK_SUM,
+    OP_LOG_SOFTMAX, OP_LOG_SOFTMAX_BACKWARD, OP_NLL, OP_NLL_BACKWARD,
+    OP_SGD,
+    OP_U8_TO_F32, OP_I32_TO_F32, OP_U32_TO_F32, OP_F32_TO_I32, OP_U8_TO_I32,
+    OP_FILL, OP_UNIFORM,
+    OP_MOVE_F32, OP_MOVE_WORD, OP_MOVE_BYTE,
+    OP_COUNT
+};
+
+/* rank, size, stride: the output's shape, outermost first, and the element strides of in[0] and in[1] along it (0 where
+ * an input is broadcast). Operators with a fixed layout use size alone: matmul (m, n, k), row operators (rows, columns),
+ * flat ones (elements). scalar: f32 bit patterns and flags, as the operator lists them. work: estimated nanoseconds. */
+struct solvent_instruction {
+    int32_t op;
+    int32_t rank;
+    uint32_t scalar[4];
+    int64_t size[SOLVENT_RANK];
+    int64_t stride[2][SOLVENT_RANK];
+    const void *in[SOLVENT_INPUTS];
+    void *out[SOLVENT_OUTPUTS];
+    int64_t work;
+};
+
+/* What an instruction set provides: part `part` of `parts` of one instruction. `scratch` holds SCRATCH_FLOATS floats. */
+struct solvent_kernels {
+    const char *name;
+    void (*run)(const struct solvent_instruction *instruction, uint32_t step, int part, int parts, float *scratch);
+};
+
+#define SCRATCH_FLOATS (2048 * 32 + 1024)
+
+extern const struct solvent_kernels solvent_baseline;
+#if defined(__x86_64__)
+extern const struct solvent_kernels solvent_avx2;
+extern const struct solvent_kernels solvent_avx512;
+#endif
+
+/* Correctly rounded exp and log for the rare arguments that the fast path cannot decide (exact.c). */
+float solvent_exp_exact(float x);
+float solvent_log_exact(float x);
+
+/* The public face (dispatch.c, pool.c). */
+struct solvent_pool;
+struct solvent_pool *solvent_pool_open(int threads);
+void solvent_pool_close(struct solvent_pool *pool);
+void solvent_pool_run(struct solvent_pool *pool, const struct solvent_kernels *kernels,
+                      const struct solvent_instruction *instruction, uint32_t step, int parts);
+int solvent_pool_threads(const struct solvent_pool *pool);
+
+int solvent_fpu_fault(void);
+const char *solvent_instruction_set(int index);
+int solvent_run(struct solvent_pool *pool, int instruction_set, const struct solvent_instruction *plan, int64_t first,
+                int64_t last, uint32_t step);
+
+#endif

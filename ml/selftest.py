@@ -1,0 +1,133 @@
+"""The kernels' self-test: every kernel on fixed inputs must give the committed digest before anything is trained.
+
+A processor, compiler or emulator that computes one other bit is found here rather than in a lost dispute. Inputs come
+from a small integer generator and contain every special value.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from hashlib import blake2b
+
+import numpy as np
+
+from ml.kernels import Instruction, KernelMismatch, Plan, Pool
+
+DIGEST = "de0064df1547f637e02553b666410310"
+"""blake2b-128 over the outputs of `CASES` in order; the same on every machine and instruction set."""
+
+ELEMENTS = 9600
+SPECIALS = np.array(
+    [
+        0x00000000, 0x80000000, 0x00000001, 0x80000001, 0x007FFFFF, 0x807FFFFF, 0x00800000, 0x7F7FFFFF, 0xFF7FFFFF,
+        0x7F800000, 0xFF800000, 0x7FC00000, 0x7F800001, 0xFFC12345, 0x3F800000, 0xBF800000, 0x4F000000, 0xCF000000,
+        0x42B17218, 0xC2CFF1B5, 0x33800000, 0x7EFFFFFF, 0x00FFFFFF, 0x3F317218,
+    ],
+    dtype=np.uint32,
+)  # fmt: skip
+
+
+def words(count: int, seed: int) -> np.ndarray:
+    """Fixed pseudo-random u32 words (the finaliser of MurmurHash3 over a counter)."""
+    x = np.arange(count, dtype=np.uint32) * np.uint32(0x9E3779B9) + np.uint32(seed)
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):
+        x = (x ^ (x >> np.uint32(shift))) * np.uint32(factor)
+    return x
+
+
+def ordinary_floats(count: int, seed: int) -> np.ndarray:
+    """Finite floats of mixed sign with exponents of -12 to 3, as activations and gradients have."""
+    raw = words(count, seed)
+    exponent = (raw >> np.uint32(23) & np.uint32(15)) + np.uint32(115)
+    return (raw & np.uint32(0x807FFFFF) | exponent << np.uint32(23)).view(np.float32)
+
+
+def wild_floats(count: int, seed: int) -> np.ndarray:
+    """Any bit pattern, every eighth a special value."""
+    raw = words(count, seed)
+    raw[::8] = SPECIALS[np.arange(len(raw[::8])) % len(SPECIALS)]
+    return raw.view(np.float32)
+
+
+TAME, TAMER, WILD, WILDER, LABELS, BYTES, KEY, RATE, OUT, OUT2, OUT3 = range(11)
+ONE = ((1,), (1,))
+
+
+def _flat(op: str, *inputs: int, strides: tuple[tuple[int, ...], ...] = ()) -> Instruction:
+    return Instruction(op, (ELEMENTS,), inputs, (OUT,), strides=strides)
+
+
+def _matmul(rows: int, columns: int, inner: int, ta: int, tb: int) -> Instruction:
+    return Instruction("matmul", (rows, columns, inner), (TAME, TAMER), (OUT,), (ta, tb))
+
+
+CASES: tuple[Instruction, ...] = (
+    *(_matmul(*case) for case in ((7, 37, 257, 0, 0), (35, 9, 259, 0, 1), (64, 33, 100, 1, 0), (1, 70, 130, 1, 1))),
+    _matmul(33, 2, 280, 0, 1),
+    *(
+        _flat(op, WILD, WILDER, strides=ONE)
+        for op in ("add", "sub", "mul", "div", "maximum", "minimum", "equal", "less", "less_equal", "relu_backward")
+    ),
+    Instruction("mul", (80, 120), (WILD, WILDER), (OUT,), strides=((120, 1), (1, 0))),
+    Instruction("sub", (80, 120), (WILD, WILDER), (OUT,), strides=((1, 0), (120, 1))),
+    *(_flat(op, WILD) for op in ("neg", "abs", "sqrt", "exp", "log", "relu", "f32_to_i32", "i32_to_f32", "u32_to_f32")),
+    *(_flat(op, TAME) for op in ("exp", "log")),
+    *(_flat(op, BYTES) for op in ("u8_to_f32", "u8_to_i32")),
+    *(_flat(op, LABELS, WILD, WILDER) for op in ("select", "select_word")),
+    Instruction("row_sum", (60, 160), (TAME,), (OUT,)),
+    Instruction("row_sum", (1371, 7), (WILD,), (OUT,)),
+    Instruction("col_sum", (600, 16), (TAME,), (OUT,)),
+    _flat("block_sum", TAME),
+    Instruction("log_softmax", (600, 16), (TAME,), (OUT2, OUT3, OUT)),
+    Instruction("log_softmax", (100, 70), (WILD,), (OUT2, OUT3, OUT)),
+    Instruction("log_softmax_backward", (600, 16), (TAMER, TAME), (OUT2, OUT)),
+    Instruction("nll", (960, 10), (TAME, LABELS), (OUT,)),
+    Instruction("nll_backward", (960, 10), (RATE, LABELS), (OUT,)),
+    Instruction("sgd", (ELEMENTS,), (TAME, TAMER, WILD, RATE), (OUT2, OUT), (0x3F666666, 0x3A83126F, 1)),
+    Instruction("sgd", (ELEMENTS,), (TAME, TAMER, WILD, RATE), (OUT2, OUT), (0x3F666666, 0, 0)),
+    Instruction("uniform", (ELEMENTS - 1,), (KEY,), (OUT,), (0xBD124925, 0x3D124925, 5)),
+    Instruction("fill", (ELEMENTS,), (), (OUT,), (0x12345678,)),
+    Instruction("move_f32", (120, 80), (WILD,), (OUT,), strides=((1, 120),)),
+    Instruction("move_word", (ELEMENTS,), (WILD,), (OUT,), strides=((1,),)),
+)
+
+
+def buffers() -> list[np.ndarray]:
+    """The arrays that `CASES` number: inputs, then three outputs."""
+    rate = np.full(16, 0x3DCCCCCD, dtype=np.uint32).view(np.float32)
+    inputs = [
+        ordinary_floats(ELEMENTS, 1),
+        ordinary_floats(ELEMENTS, 2),
+        wild_floats(ELEMENTS, 3),
+        wild_floats(ELEMENTS, 44),
+        (words(ELEMENTS, 5) % np.uint32(12)).astype(np.int32) - np.int32(1),
+        words(ELEMENTS, 6).view(np.uint8)[:ELEMENTS].copy(),
+        words(2, 7),
+        rate,
+    ]
+    return [*inputs, *(np.zeros(ELEMENTS, dtype=np.uint32) for _ in range(3))]
+
+
+def compute_digests(instruction_set: str, threads: int = 1) -> list[bytes]:
+    """One digest per case, over all three output buffers (zeroed before each case)."""
+    arrays = buffers()
+    plan = Plan(CASES, [array.ctypes.data for array in arrays])
+    pool = Pool(threads)
+    digests = []
+    for index in range(len(CASES)):
+        for array in arrays[OUT:]:
+            array.fill(0)
+        plan.run(pool, instruction_set, index, index + 1, 3)
+        digests.append(blake2b(b"".join(array.tobytes() for array in arrays[OUT:]), digest_size=16).digest())
+    return digests
+
+
+@cache
+def check_kernels(instruction_set: str) -> None:
+    """Raise `KernelMismatch` unless an instruction set gives the committed digest. Takes milliseconds, once a process."""
+    found = blake2b(b"".join(compute_digests(instruction_set)), digest_size=16).hexdigest()
+    if found != DIGEST:
+        raise KernelMismatch(
+            f"the {instruction_set} kernels give self-test digest {found}, not {DIGEST}: this build or processor "
+            "computes other bits than the definition"
+        )
