@@ -16,8 +16,22 @@ CALLS = {
     "balances.transfer": 180_000,
     "balances.transfer_all": 200_000,
     "balances.transfer_keep_alive": 180_000,
+    "proofs.accept_audit": 300_000,
+    "proofs.register": 400_000,
+    "proofs.register.checkpoint": 1_000,
+    "proofs.submit_verdict": 600_000,
     "system.remark": 40_000,
+    "tasks.accept": 250_000,
+    "tasks.cancel": 500_000,
+    "tasks.heartbeat": 120_000,
+    "tasks.submit": 2_000_000,
+    "tasks.submit.byte": 100,
     "timestamp.set": 40_000,
+    "workers.bond_more": 300_000,
+    "workers.register": 500_000,
+    "workers.set_ask": 200_000,
+    "workers.unbond": 300_000,
+    "workers.withdraw": 300_000,
 }
 """Nanoseconds of a call's own code by ``pallet.call``."""
 

@@ -6,7 +6,7 @@ existed) chooses. The initialisation is always among them: it is cheap, and ever
 
 from __future__ import annotations
 
-from runtime.pallets.tasks.assignment import derive_number
+from runtime.pallets.workers.draws import derive_number
 from runtime.trees import hash_tagged
 
 

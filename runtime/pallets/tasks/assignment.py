@@ -1,74 +1,88 @@
-"""Who gets a job: pure rules over standing asks, stakes and one random string.
-
-Solvers: of the `ELIGIBLE` lowest asks under the limit one is drawn, weighted linearly by stake, and is paid the next
-ask above those five (the limit where there is none). A worker's own ask therefore decides only whether it is among
-the five, so asking the true cost is best, and cutting a stake into several identities gains no probability.
-Verifiers: all whose ask is under the limit take part, weighted the same way, and are paid the limit; a draw among
-the cheapest few would be cheap to capture.
-"""
+"""The hook that finds solvers, and sends away those that let their time pass."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from runtime.codec import U63, AccountId, Record
-from runtime.trees import hash_tagged
-
-ELIGIBLE = 5
-
-
-class Ask(Record):
-    """One standing offer: the price of a unit of gas, and the stake that weighs in a draw."""
-
-    price: U63
-    account: AccountId
-    stake: U63
-
-
-class Choice(Record):
-    """The outcome of a draw: who works, at which price for a unit of gas."""
-
-    account: AccountId
-    price: U63
-
-
-def derive_number(randomness: bytes, label: bytes, below: int) -> int:
-    """A number in [0, below) from a random string; the bias of reducing 256 bits is under 2^-190."""
-    return int.from_bytes(hash_tagged(b"solvent:number", label + randomness), "big") % below
+from runtime.codec import encode, replace
+from runtime.market_parameters import MarketParameters
+from runtime.pallet import Context
+from runtime.pallets import system, workers
+from runtime.pallets.tasks.flow import drop_solver, finish, penalise_solver, put_task
+from runtime.pallets.tasks.storage import (
+    ASSIGNED,
+    EXPIRED,
+    PALLET,
+    POOLED,
+    TASKS,
+    TRAINING,
+    TURNS,
+    AcceptanceMissed,
+    Assigned,
+    Expired,
+    Task,
+    TrainingMissed,
+    Turn,
+)
+from runtime.pallets.workers.draws import Ask
 
 
-def rank_asks(asks: Sequence[Ask], limit: int, randomness: bytes) -> list[Ask]:
-    """Asks at or under the limit, cheapest first. Ties fall by the random string, so no address is better."""
-    able = [ask for ask in asks if ask.price <= limit and ask.stake > 0]
-    return sorted(able, key=lambda ask: (ask.price, hash_tagged(b"solvent:tie", randomness + ask.account)))
+@PALLET.on_initialize
+def process_turns(ctx: Context) -> None:
+    """Look at the tasks that are due: assign those in the pool, end what timed out."""
+    market = workers.parameters(ctx.state)
+    for item in TURNS.take_due(ctx.state, ctx.finalized, market.deadlines_per_block):
+        task = TASKS.get(ctx.state, item.task)
+        if task is None or task.turn != item.turn:
+            continue
+        if task.status == POOLED:
+            _look_for_solver(ctx, item, task, market)
+        elif task.status == ASSIGNED:
+            task, taken = penalise_solver(ctx, task, market.acceptance_penalty)
+            ctx.deposit(AcceptanceMissed(item.task, task.solver, taken))
+            drop_solver(ctx, task, "acceptance missed")
+        elif task.status == TRAINING:
+            task, taken = penalise_solver(ctx, task, market.training_penalty)
+            ctx.deposit(TrainingMissed(item.task, task.solver, taken))
+            drop_solver(ctx, task, "training missed")
 
 
-def draw_by_stake(asks: Sequence[Ask], ticket: int) -> int:
-    """Index of the ask that holds ``ticket``, a number below the sum of all stakes."""
-    for index, ask in enumerate(asks):
-        if ticket < ask.stake:
-            return index
-        ticket -= ask.stake
-    raise ValueError(f"ticket {ticket} is past the sum of all stakes")
+def retry_after(market: MarketParameters, waited: int) -> int:
+    """Blocks until the next look: longer and longer, so that tasks nobody wants cost the chain little."""
+    return market.retry_blocks + waited // 16
 
 
-def choose_solver(asks: Sequence[Ask], limit: int, randomness: bytes) -> Choice | None:
-    """Draw the solver and its price, or None where nobody asks for as little as the limit."""
-    ranked = rank_asks(asks, limit, randomness)
-    if not ranked:
-        return None
-    eligible = ranked[:ELIGIBLE]
-    price = ranked[ELIGIBLE].price if len(ranked) > ELIGIBLE else limit
-    ticket = derive_number(randomness, b"solver", sum(ask.stake for ask in eligible))
-    return Choice(account=eligible[draw_by_stake(eligible, ticket)].account, price=price)
+def _look_for_solver(ctx: Context, item: Turn, task: Task, market: MarketParameters) -> None:
+    if ctx.finalized >= task.deadline:
+        _, refund = finish(ctx, task, EXPIRED)
+        ctx.deposit(Expired(item.task, refund))
+        return
+    randomness = system.beacon(ctx.state, task.since, b"assignment", encode((item.task, task.attempt)))
+    if randomness is None:
+        TURNS.schedule(ctx.state, ctx.finalized + 1, item)
+        return
+    asks = _candidates(ctx, task)
+    choice = workers.choose_solver(asks, task.spec.price_limit, randomness)
+    if choice is None or not _can_be_audited(ctx, task, choice.account):
+        again = max(ctx.number, ctx.finalized + retry_after(market, ctx.finalized - task.pooled))
+        put_task(ctx.state, replace(task, since=ctx.number), task.deadline, look=again)
+        return
+    lock, deadline = task.estimate.solver_lock, ctx.finalized + market.acceptance_blocks
+    workers.lock(ctx, choice.account, workers.SOLVER, item.task, lock)
+    drawn = replace(task, status=ASSIGNED, attempt=task.attempt + 1, solver=choice.account, price=choice.price)
+    put_task(ctx.state, drawn, deadline)
+    figures = (drawn.attempt, len(asks), choice.price, lock, deadline)
+    ctx.deposit(Assigned(item.task, choice.account, *figures))
 
 
-def choose_verifiers(asks: Sequence[Ask], limit: int, count: int, randomness: bytes) -> tuple[bytes, ...]:
-    """Draw up to ``count`` different verifiers, one after the other without replacement."""
-    left = rank_asks(asks, limit, randomness)
-    chosen: list[bytes] = []
-    while left and len(chosen) < count:
-        label = b"verifier" + len(chosen).to_bytes(4, "big")
-        ticket = derive_number(randomness, label, sum(ask.stake for ask in left))
-        chosen.append(left.pop(draw_by_stake(left, ticket)).account)
-    return tuple(chosen)
+def _candidates(ctx: Context, task: Task) -> list[Ask]:
+    """Standing asks of solvers that have no other role on the task."""
+    barred = (task.submitter, *task.excluded, *task.reviewers)
+    limit, lock = task.spec.price_limit, task.estimate.solver_lock
+    return workers.standing_asks(ctx.state, workers.SOLVER, limit, lock, task.since, barred)
+
+
+def _can_be_audited(ctx: Context, task: Task, solver: bytes) -> bool:
+    """Whether enough verifiers are there now: no solver should train what nobody will audit."""
+    barred = (task.submitter, solver, *task.excluded)
+    limit, lock = task.spec.price_limit, task.estimate.verifier_lock
+    asks = workers.standing_asks(ctx.state, workers.VERIFIER, limit, lock, ctx.number, barred)
+    return len(asks) >= task.spec.verifiers

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runtime.codec import U32, U63, U64, Hash, Record, encode
+from runtime.codec import U32, U63, U64, Hash, Record, encode, replace
 from runtime.commitments import EMPTY_STATE_ROOT, ITEM_BYTES
 from runtime.errors import ProgramError
 from runtime.market_parameters import MarketParameters
 from runtime.trees import hash_tagged
+from runtime.vm.check import CheckedProgram, StateEntry, check_job
 from runtime.vm.job import Claim, DataSource, Job
-from runtime.vm.program import Input, Program
+from runtime.vm.types import TensorType
 
 EXACT = "exact"
 """The mode in which replays must be bit-identical."""
@@ -137,45 +138,30 @@ def _validate_data(data: DataSource, parameters: MarketParameters) -> None:
         _require(all(size >= 1 for size in field.shape), f"field {field.name!r} has shape {field.shape}")
 
 
-def _validate_input(spec: TaskSpec, given: Input) -> None:
-    if given.kind == "batch":
-        found = [field for field in spec.data.fields if field.name == given.name]
-        _require(bool(found), f"the program reads field {given.name!r}, which the data does not have")
-        shape = (spec.data.batch_size, *found[0].shape)
-        same = given.dtype == found[0].dtype and tuple(given.shape) == shape
-        _require(same, f"batch input {given.name!r} is {given.dtype} {given.shape}, data {found[0].dtype} {shape}")
-    elif given.kind == "scalar":
-        _require(given.name in spec.scalar_names, f"the program reads scalar {given.name!r}, not in the table")
-        _require(given.dtype == "f32" and not given.shape, f"scalar input {given.name!r} is not an f32 of shape ()")
-    elif given.kind == "key":
-        _require(given.dtype == "u32" and tuple(given.shape) == (2,), f"key input {given.name!r} is not u32 (2,)")
+def validate_programs(spec: TaskSpec, program: CheckedProgram, init: CheckedProgram) -> None:
+    """Check that the programs fit the spec and each other. Raises `ProgramError`.
 
-
-StateEntry = tuple[str, str, tuple[int, ...]]
-"""(name, dtype, shape) of one tensor of a state."""
-
-
-def validate_programs(
-    spec: TaskSpec, program: Program, init: Program, next_state: Sequence[StateEntry], first_state: Sequence[StateEntry]
-) -> None:
-    """Check that the programs fit the spec and each other. Raises `SpecError`.
-
-    The state that training reads, the state it leaves (``next_state``) and the state that the init program leaves
-    (``first_state``) have the same names, dtypes and shapes; the init program reads the seed's key and nothing else.
+    The state that training reads and leaves, and the state that the init program leaves, have the same names, dtypes
+    and shapes; the init program reads the seed's key and nothing else, so that the seed alone fixes the first state.
     """
-    for given in program.inputs:
-        _validate_input(spec, given)
-    for given in init.inputs:
+    _require(program.root == spec.program, f"the program hashes to {program.root.hex()}, the spec names another")
+    _require(init.root == spec.init_program, f"the init program hashes to {init.root.hex()}, the spec names another")
+    for given in init.program.inputs:
         _require(given.kind == "key", f"the init program reads {given.kind} {given.name!r}; it may read the key only")
-        _validate_input(spec, given)
-    read = sorted((given.name, given.dtype, tuple(given.shape)) for given in program.inputs if given.kind == "state")
-    _require(bool(read), "the program has no state: there is nothing to train")
-    _compare_states("the init program leaves", list(first_state), read)
-    _compare_states("a training step leaves", list(next_state), read)
+    read, left, first = map(_layout, (program.start_state, program.state, init.state))
+    _require(bool(read), "the program reads no state: there is nothing to train")
+    _compare_layouts("a training step leaves", left, read)
+    _compare_layouts("the init program leaves", first, read)
+    whole = replace(segment_job(spec, (bytes(32), bytes(32)), 1), first_step=0, steps=spec.steps)
+    check_job(program, whole)
+    check_job(init, segment_job(spec, (), 0))
 
 
-def _compare_states(what: str, left: list[StateEntry], read: list[StateEntry]) -> None:
-    if left == read:
-        return
+def _layout(entries: Sequence[StateEntry]) -> list[tuple[str, TensorType]]:
+    return [(name, tensor) for name, _, tensor in entries]
+
+
+def _compare_layouts(what: str, left: list[tuple[str, TensorType]], read: list[tuple[str, TensorType]]) -> None:
     differing = [entry for entry in left if entry not in read] + [entry for entry in read if entry not in left]
-    raise SpecError(f"{what} another state than the training program reads: first difference {differing[:1]}")
+    for name, tensor in differing[:1]:
+        raise SpecError(f"{what} another state than the training program reads: see {name!r}, {tensor}")

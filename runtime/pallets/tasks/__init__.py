@@ -1,0 +1,111 @@
+"""Tasks: what is to be trained, from its submission to its end, and the escrow that pays for it.
+
+``pooled -> assigned -> training -> proved -> auditing -> (disputed) -> settled | failed | cancelled | expired``
+
+`spec` says what a task is, `pricing` what it costs, `storage` what is kept; `calls` is what people do, `assignment`
+what the hook does, and `flow` holds every move of a task and its money. From *proved* on, the proofs pallet keeps time.
+"""
+
+from runtime.pallets.tasks.assignment import process_turns, retry_after
+from runtime.pallets.tasks.calls import (
+    Accept,
+    Cancel,
+    Heartbeat,
+    Submit,
+    require_solver,
+    validate_submission,
+)
+from runtime.pallets.tasks.flow import (
+    checked_program,
+    drop_solver,
+    escrow_reason,
+    fail,
+    note_payment,
+    note_slash,
+    pay,
+    put_task,
+    require_status,
+    require_task,
+    set_status,
+    settle,
+)
+from runtime.pallets.tasks.pricing import Estimate, estimate, replayed_gas, segment_gas
+from runtime.pallets.tasks.spec import (
+    SpecError,
+    TaskSpec,
+    claim_of,
+    segment_count,
+    segment_job,
+    segment_steps,
+    task_id,
+    validate_bounds,
+    validate_programs,
+)
+from runtime.pallets.tasks.storage import (
+    PALLET,
+    PROGRAMS,
+    PROGRESS,
+    TASKS,
+    TURNS,
+    Accepted,
+    Assigned,
+    Payment,
+    Progress,
+    Progressed,
+    Settled,
+    Submitted,
+    Task,
+    UnknownTask,
+    WrongStatus,
+)
+
+__all__ = [
+    "PALLET",
+    "PROGRAMS",
+    "PROGRESS",
+    "TASKS",
+    "TURNS",
+    "Accept",
+    "Accepted",
+    "Assigned",
+    "Cancel",
+    "Estimate",
+    "Heartbeat",
+    "Payment",
+    "Progress",
+    "Progressed",
+    "Settled",
+    "SpecError",
+    "Submit",
+    "Submitted",
+    "Task",
+    "TaskSpec",
+    "UnknownTask",
+    "WrongStatus",
+    "checked_program",
+    "claim_of",
+    "drop_solver",
+    "escrow_reason",
+    "estimate",
+    "fail",
+    "note_payment",
+    "note_slash",
+    "pay",
+    "process_turns",
+    "put_task",
+    "replayed_gas",
+    "require_solver",
+    "require_status",
+    "require_task",
+    "retry_after",
+    "segment_count",
+    "segment_gas",
+    "segment_job",
+    "segment_steps",
+    "set_status",
+    "settle",
+    "task_id",
+    "validate_bounds",
+    "validate_programs",
+    "validate_submission",
+]

@@ -1,0 +1,83 @@
+"""What a task costs, known before anything is paid: gas, fees, locks and times, from the spec and its programs alone.
+
+Gas is thousands of scalar operations, rounded up once for each job. The *solver fee* pays the initialisation and all
+training steps at the price limit; each verifier's fee pays the most that its draw of segments can cost. The treasury's
+share comes on top. The escrow is their sum: whatever is not needed goes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from runtime.codec import U63, Record
+from runtime.market_parameters import MarketParameters, parts_of
+from runtime.pallets.tasks.spec import SpecError, TaskSpec, segment_steps
+from runtime.vm.check import CheckedProgram
+from runtime.vm.gas import GasNode, GasTree, gas_entries, gas_units
+
+MAXIMUM_AMOUNT = 2**63 - 1
+
+
+class Estimate(Record):
+    """The price of a task at its limit, part by part, in units; gas in thousands of scalar operations.
+
+    ``program_gas`` and ``init_gas`` are the Merkle-sum roots over the nodes of each program, whose sums are the scalar
+    operations of one step. ``audit_gas`` and ``verifier_fee`` are the most for one verifier.
+    """
+
+    program_gas: GasNode
+    init_gas: GasNode
+    gas: U63
+    audit_gas: U63
+    solver_fee: U63
+    verifier_fee: U63
+    treasury_fee: U63
+    escrow: U63
+    solver_lock: U63
+    verifier_lock: U63
+    verdict_blocks: U63
+    challenge_blocks: U63
+
+
+def segment_gas(spec: TaskSpec, program_operations: int, init_operations: int, segment: int) -> int:
+    """Gas of replaying one segment; the operations are those of one step of each program."""
+    if segment == 0:
+        return gas_units(init_operations)
+    return gas_units(program_operations * segment_steps(spec, segment))
+
+
+def replayed_gas(spec: TaskSpec, estimate: Estimate, segments: Sequence[int]) -> int:
+    """Gas of replaying several segments."""
+    operations = estimate.program_gas.gas, estimate.init_gas.gas
+    return sum(segment_gas(spec, *operations, segment) for segment in segments)
+
+
+def estimate(spec: TaskSpec, program: CheckedProgram, init: CheckedProgram, parameters: MarketParameters) -> Estimate:
+    """Price a task whose spec and programs were validated. Raises `SpecError` where a figure leaves 63 bits."""
+    program_gas, init_gas = GasTree(gas_entries(program)).root, GasTree(gas_entries(init)).root
+    initialising, longest = gas_units(init_gas.gas), segment_gas(spec, program_gas.gas, init_gas.gas, 1)
+    gas = initialising + gas_units(program_gas.gas * spec.steps)
+    audit_gas = initialising + spec.audits * longest
+    solver_fee, verifier_fee = gas * spec.price_limit, audit_gas * spec.price_limit
+    fees = solver_fee + spec.verifiers * verifier_fee
+    treasury_fee = parts_of(fees, parameters.treasury_share)
+    solver_lock = parts_of(fees, parameters.solver_lock)
+    verifier_lock = parts_of(verifier_fee, parameters.verifier_lock)
+    if gas == 0:
+        raise SpecError("the programs compute nothing: there is nothing to pay for")
+    if max(fees + treasury_fee, solver_lock, verifier_lock) > MAXIMUM_AMOUNT:
+        raise SpecError(f"{gas} units of gas at up to {spec.price_limit} cost more units than can exist")
+    return Estimate(
+        program_gas=program_gas,
+        init_gas=init_gas,
+        gas=gas,
+        audit_gas=audit_gas,
+        solver_fee=solver_fee,
+        verifier_fee=verifier_fee,
+        treasury_fee=treasury_fee,
+        escrow=fees + treasury_fee,
+        solver_lock=solver_lock,
+        verifier_lock=verifier_lock,
+        verdict_blocks=parameters.verdict_blocks + audit_gas // parameters.gas_per_block,
+        challenge_blocks=parameters.challenge_blocks + max(longest, initialising) // parameters.gas_per_block,
+    )
