@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,12 @@ Arrays = Mapping[str, Array]
 Patch = Callable[[int, Array], None]
 """patch(value number, array): called right after a value is computed (inputs too); may write to the array."""
 
-DTYPES = {"f32": np.dtype("<f4"), "i32": np.dtype("<i4"), "u32": np.dtype("<u4"), "u8": np.dtype("u1")}
+DTYPES: dict[str, np.dtype[Any]] = {
+    "f32": np.dtype("<f4"),
+    "i32": np.dtype("<i4"),
+    "u32": np.dtype("<u4"),
+    "u8": np.dtype("u1"),
+}
 
 
 class ExecutorError(SolventError):
@@ -65,7 +71,9 @@ class Arena:
 
 
 def _view(block: Array, start: int, tensor: TensorType) -> Array:
-    return block[start : start + tensor.bytes].view(DTYPES[tensor.dtype]).reshape(tensor.shape)
+    dtype: np.dtype[Any] = DTYPES[tensor.dtype]
+    view: Array = block[start : start + tensor.bytes].view(dtype)
+    return view.reshape(tensor.shape)
 
 
 class Executor:
@@ -210,5 +218,7 @@ def _require_names(what: str, given: Arrays, wanted: Arrays) -> None:
 
 def _copy_in(what: str, view: Array, array: Array) -> None:
     if array.dtype != view.dtype or array.shape != view.shape:
-        raise ExecutorError(f"{what} is {array.dtype}{list(array.shape)}, the program reads {view.dtype}{list(view.shape)}")
+        raise ExecutorError(
+            f"{what} is {array.dtype}{list(array.shape)}, the program reads {view.dtype}{list(view.shape)}"
+        )
     np.copyto(view, array)

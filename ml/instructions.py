@@ -32,9 +32,7 @@ def contiguous_strides(shape: Shape) -> Shape:
 def broadcast_strides(shape: Shape, output: Shape) -> Shape:
     """Strides of a C-ordered tensor of ``shape`` read along ``output``; 0 where it is repeated."""
     padded = (1,) * (len(output) - len(shape)) + shape
-    return tuple(
-        0 if size == 1 else stride for size, stride in zip(padded, contiguous_strides(padded), strict=True)
-    )
+    return tuple(0 if size == 1 else stride for size, stride in zip(padded, contiguous_strides(padded), strict=True))
 
 
 def merge_dimensions(sizes: Shape, strides: Sequence[Shape]) -> tuple[Shape, tuple[Shape, ...]]:
@@ -79,9 +77,7 @@ def _make(
     strides: tuple[Shape, ...] = (),
     in_place: tuple[tuple[int, int], ...] = (),
 ) -> Instruction:
-    return Instruction(
-        op, sizes, node.input_values, _outputs(node), scalars, strides, int(nanoseconds), in_place
-    )
+    return Instruction(op, sizes, node.input_values, _outputs(node), scalars, strides, int(nanoseconds), in_place)
 
 
 def _binary(op: str, node: Application) -> Instruction:

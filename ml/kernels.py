@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from runtime.errors import SolventError
@@ -36,7 +37,7 @@ class KernelMismatch(SolventError):
 
 
 try:
-    from ml import _kernels
+    _kernels: Any = import_module("ml._kernels")
 except ImportError as error:
     raise KernelsMissing(
         f"the compiled kernels cannot be loaded ({error}): install a C compiler and run `pip install '.[ml]'`, "
@@ -91,7 +92,7 @@ def default_instruction_set() -> str:
 
 
 class Pool:
-    """Sleeping worker threads. Mutable; not to be used from two threads at once. Results never depend on ``threads``."""
+    """Sleeping worker threads. Mutable; one caller at a time. Results never depend on ``threads``."""
 
     def __init__(self, threads: int) -> None:
         if not 1 <= threads <= 256:
@@ -139,4 +140,3 @@ def _write(record: Any, instruction: Instruction, addresses: Sequence[int]) -> N
         pointers[index] = ffi.cast("void *", addresses[value])
     for index, value in enumerate(instruction.outputs):
         record.out[index] = ffi.cast("void *", addresses[value])
-

@@ -24,8 +24,8 @@ def aligned(size: int) -> int:
 
 @dataclass
 class Placement:
-    """Mutable while being built. ``offset[value]`` in an arena of ``size`` bytes; ``schedule`` lists what runs each step,
-    ``once`` what runs when the executor is built."""
+    """Mutable while being built. ``offset[value]`` is a place in an arena of ``size`` bytes; ``schedule`` runs each
+    step, ``once`` when the executor is built."""
 
     offset: list[int]
     size: int = 0
@@ -183,7 +183,7 @@ class _Compact:
         return None
 
     def _commit(self) -> None:
-        """Copy what the next state holds elsewhere to where the program reads it; first aside where copies could clash."""
+        """Copy the next state to where the program reads its state; first aside where copies could clash."""
         inputs = len(self.checked.program.inputs)
         home = {name: value for value, name in self.state_name.items()}
         aside: list[Instruction] = []

@@ -124,7 +124,7 @@ def compute_digests(instruction_set: str, threads: int = 1) -> list[bytes]:
 
 @cache
 def check_kernels(instruction_set: str) -> None:
-    """Raise `KernelMismatch` unless an instruction set gives the committed digest. Takes milliseconds, once a process."""
+    """Raise `KernelMismatch` unless an instruction set gives the committed digest. Milliseconds, once a process."""
     found = blake2b(b"".join(compute_digests(instruction_set)), digest_size=16).hexdigest()
     if found != DIGEST:
         raise KernelMismatch(

@@ -1,4 +1,4 @@
-"""Single-operator programs for the kernel tests: how to build one, run it by kernels and by interpreter, and compare."""
+"""Single-operator programs for the kernel tests: how to build one and run it by kernels and by interpreter."""
 
 from __future__ import annotations
 
@@ -51,7 +51,11 @@ def no_samples(leaf: int) -> tuple[bytes, str]:
 
 
 def execute(
-    checked: CheckedProgram, arrays: list[np.ndarray], step: int = 0, threads: int = 1, instruction_set: str | None = None
+    checked: CheckedProgram,
+    arrays: list[np.ndarray],
+    step: int = 0,
+    threads: int = 1,
+    instruction_set: str | None = None,
 ) -> list[bytes]:
     """Every value of the step by the kernels."""
     state = {f"t{i}": array for i, array in enumerate(arrays)}
