@@ -248,11 +248,10 @@ def _evidence_of_result(
         if recipe.instruction(operation).destination == register
     ]
     shown = {"claimed": _hexadecimal(claimed[register]), "computed": _hexadecimal(result.registers_after[register])}
+    evidence = replace(_evidence_of_operation(game, checked, result, writers[-1] if writers else 0), **shown)
     if not writers:
-        return replace(
-            _evidence_at(game, checked), **shown, operand=f"register {register}, which the group never writes"
-        )
-    return replace(_evidence_of_operation(game, checked, result, writers[-1]), **shown)
+        return replace(evidence, opcode="", operands=(), operand=f"register {register}, which the group never writes")
+    return evidence
 
 
 def _operation_of_operand(result: GroupResult, operand: int) -> int:
