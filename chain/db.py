@@ -1,8 +1,8 @@
 """The one door to LevelDB: opening with errors a person can act on, reads, ranges and atomic batches.
 
-A *batch* is a dict from key to new value, or to None for a deletion; `Database.write` commits it whole or not at all. With
-``sync=True`` it is on the disk when the call returns. LevelDB lets one process open a directory at a time; the file
-``OWNER`` beside its data says which one, so that the loser of that race can name the winner.
+A *batch* is a dict from key to new value, or to None for a deletion; `Database.write` commits it whole or not at all.
+With ``sync=True`` it is on the disk when the call returns. LevelDB lets one process open a directory at a time; the
+file ``OWNER`` beside its data says which one, so that the loser of that race can name the winner.
 """
 
 from __future__ import annotations

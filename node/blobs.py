@@ -137,7 +137,12 @@ class BlobStore:
         account_capacity: int,
         is_pinned: Callable[[bytes], bool] = lambda root: False,
     ) -> None:
-        self.folder, self.capacity, self.account_capacity, self.is_pinned = folder, capacity, account_capacity, is_pinned
+        self.folder, self.capacity, self.account_capacity, self.is_pinned = (
+            folder,
+            capacity,
+            account_capacity,
+            is_pinned,
+        )
         self._incoming = folder / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
         self._uploading: dict[bytes, Upload] = {}
@@ -186,7 +191,9 @@ class BlobStore:
         if offset not in (0, kept) or offset > size:
             raise BlobOffsetMismatch(kept, f"the upload is at byte {kept}, not at {offset}")
         if self.used(owner) + size > self.account_capacity:
-            raise BlobQuotaExceeded(f"{size} bytes more than the {self.account_capacity} that one account may keep here")
+            raise BlobQuotaExceeded(
+                f"{size} bytes more than the {self.account_capacity} that one account may keep here"
+            )
         self._make_room(size)
         if offset == 0:
             self.incoming_path(root).unlink(missing_ok=True)

@@ -1,0 +1,261 @@
+"""The chain as one node knows it: the finalized past in the database, and layers of executed blocks above it.
+
+The *best* block is the highest one that descends from the finalized head (the lower hash of equals). Importing a
+block is a resumable `Execution`; its result becomes a `Layer`, and finalizing a block folds its layers into the
+database in one batch, so no change of the best chain ever touches what is stored. Methods that change anything return
+effects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from chain.db import Batch, Database
+from chain.effects import Commit, Effect, NewBest, NewFinalized
+from chain.store import DEFAULT_WINDOW, JOURNAL, SCHEMA_VERSION, JournalEntry, Outcome, Store, pack_changes
+from chain.verify import validate_seal
+from chain.views import BlockState, Layer, layer_of
+from runtime import merkle
+from runtime.block import Block, Header, genesis_header, header_hash
+from runtime.codec import encode
+from runtime.errors import InvalidBlock, SolventError
+from runtime.executive import BlockExecution, Validity, validate_extrinsic
+from runtime.genesis import build_genesis
+from runtime.pallet import Context
+from runtime.state import State
+
+
+class UnknownBlock(SolventError):
+    """This node does not know the block."""
+
+
+class StatePruned(SolventError):
+    """The block is known, but its state is no longer kept."""
+
+
+class WrongGenesis(SolventError):
+    """The database holds another chain."""
+
+
+class Execution:
+    """The import of one block as a job that can be paused between extrinsics. Mutable; `step` until it is False."""
+
+    def __init__(
+        self, ledger: Ledger, block: Block, is_verified: Callable[[Context, bytes], bool] | None = None
+    ) -> None:
+        """Raises `UnknownBlock` without the parent, `InvalidBlock` when header or seal are wrong."""
+        parent = ledger.header(block.header.parent)
+        if parent is None:
+            raise UnknownBlock(f"the parent {block.header.parent.hex()} of block {block.header.number} is unknown")
+        self._view = ledger.state_at(block.header.parent)
+        self._state = State(self._view)
+        validate_seal(block.header)
+        self._execution = BlockExecution(self._state, parent, block, is_verified)
+
+    def step(self) -> bool:
+        """Execute a little more; whether there is more to do. Raises `InvalidBlock`."""
+        return self._execution.step()
+
+    def finish(self) -> Layer:
+        """Compute the state root and compare it with the header's. Raises `InvalidBlock`."""
+        execution = self._execution
+        changes = self._state.changes()
+        update = merkle.update(self._view.get_node, changes)
+        header = execution.block.header
+        if update.root != header.state_root:
+            raise InvalidBlock(
+                f"block {header.number} claims state root {header.state_root.hex()}, it is {update.root.hex()}"
+            )
+        outcome = Outcome(execution.receipts, tuple(execution.context.events))
+        return Layer(header_hash(header), execution.block, outcome, changes, update.nodes)
+
+
+class Ledger:
+    """Blocks and state of one node. Mutable: `open_ledger` makes one, `on_executed` and `finalize` grow it."""
+
+    def __init__(self, store: Store) -> None:
+        """Over a database that holds a chain; blocks in its journal become layers again."""
+        finalized = store.finalized()
+        if finalized is None:
+            raise WrongGenesis("the database holds no chain; start the node with its genesis first")
+        if finalized.schema != SCHEMA_VERSION:
+            raise WrongGenesis(f"the database has layout {finalized.schema}, this release reads {SCHEMA_VERSION}")
+        self.store = store
+        self.genesis_hash = finalized.genesis
+        self.finalized, self.finalized_number = finalized.hash, finalized.number
+        self.head, self.head_number = finalized.hash, finalized.number
+        self._layers: dict[bytes, Layer] = {}
+        self._headers: dict[bytes, Header] = {}
+        for hash_, entry in store.journal():
+            if entry.block.header.parent == self.finalized or entry.block.header.parent in self._layers:
+                self._layers[hash_] = layer_of(hash_, entry)
+                if self._is_better(entry.block.header.number, hash_):
+                    self.head, self.head_number = hash_, entry.block.header.number
+
+    def _is_better(self, number: int, hash_: bytes) -> bool:
+        return number > self.head_number or (number == self.head_number and hash_ < self.head != self.finalized)
+
+    # --- reading
+
+    def block(self, hash_: bytes) -> Block | None:
+        """A block by its hash, None when it is unknown."""
+        layer = self._layers.get(hash_)
+        return layer.block if layer else self.store.block(hash_)
+
+    def header(self, hash_: bytes) -> Header | None:
+        """A header by the block's hash, None when it is unknown."""
+        if hash_ in self._layers:
+            return self._layers[hash_].header
+        known = self._headers.get(hash_)
+        if known is None:
+            block = self.store.block(hash_)
+            if block is None:
+                return None
+            if len(self._headers) >= 1024:
+                del self._headers[next(iter(self._headers))]
+            known = self._headers[hash_] = block.header
+        return known
+
+    def outcome(self, hash_: bytes) -> Outcome | None:
+        """Receipts and events of a block."""
+        layer = self._layers.get(hash_)
+        return layer.outcome if layer else self.store.outcome(hash_)
+
+    def hash_at(self, number: int) -> bytes | None:
+        """The block of that height on the best chain."""
+        if number <= self.finalized_number:
+            return self.store.hash_at(number)
+        if number > self.head_number:
+            return None
+        return next(layer.hash for layer in self._branch(self.head) if layer.header.number == number)
+
+    def head_header(self) -> Header:
+        """The best block's header."""
+        header = self.header(self.head)
+        assert header is not None
+        return header
+
+    def state_at(self, hash_: bytes) -> BlockState:
+        """The state after a block. Raises `UnknownBlock` or `StatePruned`."""
+        if hash_ in self._layers:
+            return BlockState(self.store, self._branch(hash_))
+        if hash_ == self.finalized:
+            return BlockState(self.store, ())
+        header = self.header(hash_)
+        if header is None or self.store.hash_at(header.number) != hash_:
+            raise UnknownBlock(f"block 0x{hash_.hex()} is not known here")
+        oldest = self.store.oldest_state(self.finalized_number)
+        if header.number < oldest:
+            raise StatePruned(f"the state of block {header.number} is gone: this node keeps states from {oldest} on")
+        return BlockState(self.store, (), header.number)
+
+    def state(self) -> State:
+        """A throw-away overlay on the best block's state."""
+        return State(self.state_at(self.head))
+
+    def _branch(self, hash_: bytes) -> list[Layer]:
+        """Layers from a block down to the finalized head, newest first."""
+        branch = []
+        while hash_ in self._layers:
+            layer = self._layers[hash_]
+            branch.append(layer)
+            hash_ = layer.header.parent
+        return branch
+
+    def validate(self, raw: bytes) -> Validity:
+        """What the pool should know about an extrinsic, judged on the best block. Raises `InvalidExtrinsic`."""
+        return validate_extrinsic(self.state(), self.head_header(), raw)
+
+    # --- writing
+
+    def on_executed(self, layer: Layer, finalize: bool = False) -> list[Effect]:
+        """Take in an executed block; with ``finalize`` it is final at once, as where one author makes every block."""
+        if layer.hash in self._layers or self.store.block(layer.hash) is not None:
+            return []
+        if layer.header.parent != self.finalized and layer.header.parent not in self._layers:
+            raise InvalidBlock(f"block {layer.header.number} does not descend from the finalized block")
+        self._layers[layer.hash] = layer
+        effects: list[Effect] = []
+        if not finalize:
+            effects.append(Commit({JOURNAL + layer.hash: encode(_journal_entry(layer))}))
+        best = self._choose(layer)
+        if best is not None:
+            effects.append(best)
+        if finalize:
+            commit, *rest = self.finalize(layer.hash)
+            effects = [commit, *effects, *rest]
+        return effects
+
+    def _choose(self, layer: Layer) -> NewBest | None:
+        if not self._is_better(layer.header.number, layer.hash):
+            return None
+        old = [ancestor.hash for ancestor in self._branch(self.head)]
+        new = [ancestor.hash for ancestor in self._branch(layer.hash)]
+        self.head, self.head_number = layer.hash, layer.header.number
+        enacted = tuple(reversed([hash_ for hash_ in new if hash_ not in old]))
+        retracted = tuple(reversed([hash_ for hash_ in old if hash_ not in new]))
+        return NewBest(layer.hash, layer.header.number, enacted, retracted)
+
+    def finalize(self, hash_: bytes) -> list[Effect]:
+        """Make a layer final: fold it and its ancestors into the database, drop every layer on another fork.
+
+        The first effect is one batch; the ledger already answers as if it were committed, so commit it at once.
+        """
+        if hash_ not in self._layers:
+            raise UnknownBlock(f"block 0x{hash_.hex()} is not waiting to be finalized here")
+        batch: Batch = {}
+        branch = list(reversed(self._branch(hash_)))
+        for layer in branch:
+            self.store.stage_finalized(batch, layer.hash, _journal_entry(layer), self.genesis_hash)
+        number = branch[-1].header.number
+        kept = {
+            other: layer
+            for other, layer in self._layers.items()
+            if layer.header.number > number and any(ancestor.hash == hash_ for ancestor in self._branch(other))
+        }
+        for gone in self._layers.keys() - kept.keys():
+            batch[JOURNAL + gone] = None
+        self._layers, self.finalized, self.finalized_number = kept, hash_, number
+        effects: list[Effect] = [Commit(batch)]
+        if self.head != hash_ and self.head not in kept:
+            effects.append(self._leave_dead_branch())
+        return [*effects, NewFinalized(hash_, number)]
+
+    def _leave_dead_branch(self) -> NewBest:
+        """The best block was on a fork that lost: the best descendant of the finalized block takes its place."""
+        retracted = (self.head,)
+        self.head, self.head_number = self.finalized, self.finalized_number
+        for hash_, layer in self._layers.items():
+            if self._is_better(layer.header.number, hash_):
+                self.head, self.head_number = hash_, layer.header.number
+        enacted = tuple(reversed([layer.hash for layer in self._branch(self.head)]))
+        return NewBest(self.head, self.head_number, enacted, retracted)
+
+
+def _journal_entry(layer: Layer) -> JournalEntry:
+    return JournalEntry(layer.block, layer.outcome, pack_changes(layer.state), pack_changes(layer.nodes))
+
+
+def open_ledger(database: Database, config: dict[str, Any], window: int | None = DEFAULT_WINDOW) -> Ledger:
+    """The ledger in a database, of the chain that ``config`` (a genesis file) starts; written there when it is fresh.
+
+    Raises `WrongGenesis` when the database holds another chain.
+    """
+    store = Store(database, window)
+    changes = build_genesis(config).changes()
+    update = merkle.update(lambda path: None, changes)
+    header = genesis_header(update.root)
+    hash_ = header_hash(header)
+    stored = store.finalized()
+    if stored is None:
+        batch: Batch = {}
+        entry = JournalEntry(Block(header, ()), Outcome((), ()), pack_changes(changes), pack_changes(update.nodes))
+        store.stage_finalized(batch, hash_, entry, hash_)
+        database.write(batch, sync=True)
+    elif stored.genesis != hash_:
+        raise WrongGenesis(
+            f"{database.path} holds the chain with genesis 0x{stored.genesis.hex()[:16]}..., the genesis file makes "
+            f"0x{hash_.hex()[:16]}...; use another --base-path, or remove that directory to start over"
+        )
+    return Ledger(store)

@@ -1,0 +1,77 @@
+"""State as it was after one block, for reading: the database's present, its past, or layers of blocks not yet final."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from heapq import merge
+
+from chain.store import Column, JournalEntry, Outcome, Store, unpack_changes
+from runtime.block import Block, Header
+
+GetNode = Callable[[bytes], "bytes | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """An executed block that is not final: its writes over its parent's state and tree. Never changed once made."""
+
+    hash: bytes
+    block: Block
+    outcome: Outcome
+    state: dict[bytes, bytes | None]
+    nodes: dict[bytes, bytes | None]
+
+    @property
+    def header(self) -> Header:
+        return self.block.header
+
+
+def layer_of(hash_: bytes, entry: JournalEntry) -> Layer:
+    """A layer read back from the journal."""
+    return Layer(hash_, entry.block, entry.outcome, unpack_changes(entry.state), unpack_changes(entry.nodes))
+
+
+class BlockState:
+    """The state after one block: a `runtime.state.Backend`, and the tree nodes that prove it.
+
+    ``layers`` are the blocks above the database, newest first; ``past`` is the height in the database to read at, or
+    None for its present.
+    """
+
+    def __init__(self, store: Store, layers: Sequence[Layer], past: int | None = None) -> None:
+        self._store, self._layers, self._past = store, layers, past
+
+    def get(self, key: bytes, /) -> bytes | None:
+        for layer in self._layers:
+            if key in layer.state:
+                return layer.state[key]
+        return self._read(self._store.state, key)
+
+    def keys(self, prefix: bytes, after: bytes = b"") -> Iterator[bytes]:
+        below = (
+            self._store.state.keys(prefix, after)
+            if self._past is None
+            else self._store.state.keys_at(self._past, prefix, after)
+        )
+        if not self._layers:
+            return below
+        written = {key for layer in self._layers for key in layer.state if key.startswith(prefix) and key > after}
+        return self._present(merge(below, sorted(written)))
+
+    def _present(self, keys: Iterator[bytes]) -> Iterator[bytes]:
+        last: bytes | None = None
+        for key in keys:
+            if key != last and self.get(key) is not None:
+                yield key
+            last = key
+
+    def get_node(self, path: bytes) -> bytes | None:
+        """A node of the state tree by its path."""
+        for layer in self._layers:
+            if path in layer.nodes:
+                return layer.nodes[path]
+        return self._read(self._store.nodes, path)
+
+    def _read(self, column: Column, key: bytes) -> bytes | None:
+        return column.get(key) if self._past is None else column.get_at(key, self._past)

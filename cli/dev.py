@@ -1,0 +1,116 @@
+"""``solvent dev``: one node, all roles, blocks as soon as there is something to put in them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from cli.output import console, fail, format_amount
+from node.config import DEVELOPMENT_ACCOUNTS, DEVELOPMENT_BALANCE, NodeConfig
+from node.keystore import development_signer
+from node.service import BlockReport, Node, run_node
+from runtime.crypto import to_ss58
+from runtime.errors import SolventError
+from runtime.genesis import parse_genesis
+
+BYTES_OF_UNIT = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
+
+
+def default_base_path(chain_id: str) -> Path:
+    """Where a chain's data lies unless told otherwise."""
+    home = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(home) / "solvent" / chain_id
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a size such as ``20GiB``."""
+    number = text.rstrip("KMGTiB")
+    unit = BYTES_OF_UNIT.get(text[len(number) :]) if number.isdecimal() else None
+    if unit is None:
+        raise click.BadParameter(f"{text!r} is not a size such as 20GiB or 500MiB")
+    return int(number) * unit
+
+
+@contextlib.contextmanager
+def base_path_of(base_path: Path | None, temporary: bool) -> Iterator[Path]:
+    """The data directory; a temporary one is removed at the end."""
+    if not temporary:
+        yield base_path or default_base_path("dev")
+        return
+    with tempfile.TemporaryDirectory(prefix="solvent-dev-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def print_report(report: BlockReport) -> None:
+    """The status line of a block."""
+    content = f"{report.extrinsics} extrinsic{'' if report.extrinsics == 1 else 's'}" if report.extrinsics else "empty"
+    failed = f", {report.failed} failed" if report.failed else ""
+    waiting = f", {report.pool} waiting" if report.pool else ""
+    milliseconds = round(report.seconds * 1000)
+    console.print(f"#{report.number:<6} 0x{report.hash.hex()[:8]}  {content}{failed}{waiting}  ({milliseconds} ms)")
+
+
+def print_welcome(node: Node, base_path: Path) -> None:
+    """What a newcomer needs to know of the node that just started."""
+    console.print(
+        f"[bold]{node.chain_name}[/bold]  solvent {node.version}, genesis 0x{node.ledger.genesis_hash.hex()[:16]}"
+    )
+    console.print(f"RPC      http://{node.config.rpc_host}:{node.rpc_port}")
+    console.print(f"Data     {base_path}")
+    if node.ledger.head_number:
+        console.print(f"Resumes  at block {node.ledger.head_number}")
+    else:
+        console.print(f"Accounts {format_amount(DEVELOPMENT_BALANCE)} each, keys known to everybody:")
+        for name in DEVELOPMENT_ACCOUNTS:
+            console.print(f"         //{name:<14} {to_ss58(development_signer(name).public)}")
+    console.print("Ctrl-C stops the node.\n")
+
+
+@click.command(name="dev")
+@click.option("--base-path", type=click.Path(file_okay=False, path_type=Path), help="Data directory.")
+@click.option("--tmp", "temporary", is_flag=True, help="Use a data directory that is removed at the end.")
+@click.option("--chain", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A genesis file.")
+@click.option("--rpc-port", default=9944, show_default=True, type=click.IntRange(0, 65535), help="0 takes any.")
+@click.option("--rpc-external", is_flag=True, help="Listen on all interfaces, not only on this machine.")
+@click.option("--blob-capacity", default="20GiB", show_default=True, help="Most disk space for blobs.")
+@click.option("--quiet", is_flag=True, help="No line for each block.")
+def command(
+    base_path: Path | None,
+    temporary: bool,
+    chain: Path | None,
+    rpc_port: int,
+    rpc_external: bool,
+    blob_capacity: str,
+    quiet: bool,
+) -> None:
+    """Run a development chain: one node, blocks at once.
+
+    One author makes a block when a transaction arrives and every second otherwise, and each block is final at once.
+    Nothing here is secret or secure: everybody knows the keys.
+    """
+    if temporary and base_path is not None:
+        raise click.UsageError("--tmp chooses a directory by itself; leave out --base-path")
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    capacity = parse_size(blob_capacity)
+    with base_path_of(base_path, temporary) as folder:
+        try:
+            config = NodeConfig(
+                folder,
+                rpc_host="0.0.0.0" if rpc_external else "127.0.0.1",
+                rpc_port=rpc_port,
+                blob_capacity=capacity,
+                blob_account_capacity=capacity // 2,
+                **({"genesis": parse_genesis(chain.read_bytes())} if chain else {}),
+            )
+            node = Node(config, (lambda report: None) if quiet else print_report)
+            print_welcome(node, folder)
+            run_node(node)
+        except (SolventError, OSError) as error:
+            fail(str(error))
+        console.print("Stopped; everything final is on disk." if not temporary else "Stopped.")

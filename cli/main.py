@@ -1,0 +1,60 @@
+"""Entry point of ``solvent``: finds the families of subcommands in their files and imports one only when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+
+import click
+
+from runtime.errors import SolventError
+
+FAMILIES = {
+    "dev": "Run a development chain: one node, blocks at once.",
+    "demo": "The whole story on this machine: train, prove, cheat, get caught.",
+    "task": "Estimate, submit and follow training tasks.",
+    "worker": "Earn by training, checking, or checking the checkers.",
+    "tx": "Sign and send transactions.",
+    "query": "Read the chain.",
+    "key": "Make and keep keys.",
+    "bench": "Measure.",
+}
+"""Family -> its line in the list; ``cli/<family>.py`` holds it as ``command``."""
+
+
+class Families(click.Group):
+    """Subcommands by family, imported on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name in FAMILIES if importlib.util.find_spec(f"cli.{name}") is not None]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command = importlib.import_module(f"cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, FAMILIES[name]) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=Families)
+@click.version_option("0.1.0", prog_name="solvent")
+def solvent() -> None:
+    """Solvent: trustless deep-learning training on a chain that decides quarrels down to one scalar operation."""
+
+
+def main() -> None:
+    """Run the command line; errors that Solvent defines end in one line and exit code 1."""
+    try:
+        solvent(prog_name="solvent")
+    except SolventError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

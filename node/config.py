@@ -1,0 +1,60 @@
+"""What a node is started with, and the development chain's genesis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from chain.author import Signer
+from chain.pool import PoolLimits
+from chain.store import DEFAULT_WINDOW
+from node.keystore import development_signer
+from runtime.crypto import to_ss58
+from runtime.parameters import TOKEN
+
+VERSION = "0.1.0"
+DEVELOPMENT_ACCOUNTS = (
+    "Alice", "Bob", "Charlie", "Dave", "Eve", "Ferdie", "Submitter", "Solver", "Verifier", "Whistleblower",
+)  # fmt: skip
+"""Accounts with a balance on the development chain, by their ``//Name``. Alice makes the blocks."""
+
+DEVELOPMENT_BALANCE = 1_000_000 * TOKEN
+
+
+def development_genesis() -> dict[str, Any]:
+    """The genesis configuration of ``solvent dev``: the same as the file ``genesis.json``."""
+    addresses = [to_ss58(development_signer(name).public) for name in DEVELOPMENT_ACCOUNTS]
+    return {
+        "id": "dev",
+        "name": "Solvent Development",
+        "preset": "dev",
+        "parameters": {},
+        "authorities": addresses[:1],
+        "balances": {address: str(DEVELOPMENT_BALANCE) for address in addresses},
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """Everything that may differ between two nodes. Sizes are bytes, times are seconds."""
+
+    base_path: Path
+    genesis: dict[str, Any] = field(default_factory=development_genesis)
+    author: Signer = field(default_factory=lambda: development_signer("Alice"))
+    rpc_host: str = "127.0.0.1"
+    rpc_port: int = 9944
+    seal_seconds: float = 1.0
+    coalesce_seconds: float = 0.002
+    blob_capacity: int = 20 * 1024**3
+    blob_account_capacity: int = 10 * 1024**3
+    state_window: int | None = DEFAULT_WINDOW
+    pool: PoolLimits = field(default_factory=PoolLimits)
+
+    @property
+    def database_path(self) -> Path:
+        return self.base_path / "db"
+
+    @property
+    def blob_path(self) -> Path:
+        return self.base_path / "blobs"

@@ -1,0 +1,71 @@
+"""``author_*``, ``payment_*`` and ``tasks_estimate``: handing extrinsics in, and what they cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chain.pool import AlreadyImported, Banned, PoolError, PoolFull, TooLowPriority
+from rpc.errors import (
+    ALREADY_IMPORTED,
+    IMMEDIATELY_DROPPED,
+    INVALID_TRANSACTION,
+    TEMPORARILY_BANNED,
+    TOO_LOW_PRIORITY,
+    RpcError,
+)
+from rpc.kinds import HASH, HEX, optional
+from rpc.render import hex_of
+from rpc.state_methods import state_at
+from rpc.table import MethodTable
+from rpc.view import NodeView
+from runtime.errors import InvalidExtrinsic
+from runtime.executive import validate_extrinsic
+from runtime.state import State
+
+TABLE = MethodTable()
+
+_POOL_ERRORS: list[tuple[type[PoolError], int, str]] = [
+    (Banned, TEMPORARILY_BANNED, "Transaction is temporarily banned"),
+    (AlreadyImported, ALREADY_IMPORTED, "Transaction Already Imported"),
+    (TooLowPriority, TOO_LOW_PRIORITY, "Priority is too low"),
+    (PoolFull, IMMEDIATELY_DROPPED, "Immediately Dropped"),
+]
+
+
+def _invalid(error: InvalidExtrinsic) -> RpcError:
+    return RpcError(INVALID_TRANSACTION, f"Invalid Transaction: {error}", {"code": error.code})
+
+
+@TABLE.method("author_submitExtrinsic", extrinsic=HEX)
+def submit_extrinsic(node: NodeView, extrinsic: bytes) -> str:
+    """Hand a signed, encoded extrinsic to the pool; returns its hash. It is then in the pool, not yet in a block."""
+    try:
+        return hex_of(node.submit(extrinsic))
+    except InvalidExtrinsic as error:
+        raise _invalid(error) from None
+    except PoolError as error:
+        for kind, code, message in _POOL_ERRORS:
+            if isinstance(error, kind):
+                raise RpcError(code, f"{message}: {error}") from None
+        raise
+
+
+@TABLE.method("author_pendingExtrinsics")
+def pending_extrinsics(node: NodeView) -> list[str]:
+    """The encoded extrinsics that wait in the pool, at most 1000."""
+    return [hex_of(entry.raw) for entry in list(node.pool)[:1000]]
+
+
+@TABLE.method("payment_queryInfo", extrinsic=HEX, at=optional(HASH))
+def query_info(node: NodeView, extrinsic: bytes, at: bytes | None) -> Any:
+    """What a signed extrinsic would weigh and cost; its signature is not checked."""
+    hash_ = at or node.ledger.head
+    state = State(state_at(node, hash_))
+    header = node.ledger.header(hash_)
+    assert header is not None
+    try:
+        validity = validate_extrinsic(state, header, extrinsic, verified=True)
+    except InvalidExtrinsic as error:
+        raise _invalid(error) from None
+    kind = "operational" if validity.operational else "normal"
+    return {"weight": str(validity.weight), "class": kind, "partialFee": str(validity.fee)}

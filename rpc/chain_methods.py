@@ -1,0 +1,73 @@
+"""``chain_*``: blocks, headers, and what became of their extrinsics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rpc.errors import UnknownBlock
+from rpc.kinds import HASH, MAX_PAGE, NUMBER, one_or_many, optional
+from rpc.render import hex_of, render_call, render_header, render_outcome
+from rpc.table import MethodTable
+from rpc.view import NodeView
+
+TABLE = MethodTable()
+
+
+@TABLE.method("chain_getBlock", hash=optional(HASH))
+def get_block(node: NodeView, hash: bytes | None) -> Any:
+    """A block by its hash, the best one without; null when it is unknown. ``extrinsics`` are the encoded body items,
+    ``calls`` the same decoded."""
+    block = node.ledger.block(hash or node.ledger.head)
+    if block is None:
+        return None
+    return {
+        "block": {
+            "header": render_header(block.header),
+            "extrinsics": [hex_of(raw) for raw in block.body],
+            "calls": [render_call(raw) for raw in block.body],
+        },
+        "justifications": None,
+    }
+
+
+@TABLE.method("chain_getBlockHash", number=optional(one_or_many(NUMBER, MAX_PAGE)))
+def get_block_hash(node: NodeView, number: int | list[int] | None) -> Any:
+    """The hash of the block of that height on the best chain, null when there is none; a list for a list of heights;
+    the best block's without a height."""
+    if number is None:
+        return hex_of(node.ledger.head)
+    if isinstance(number, list):
+        return [_hash_of(node, one) for one in number]
+    return _hash_of(node, number)
+
+
+def _hash_of(node: NodeView, number: int) -> str | None:
+    hash_ = node.ledger.hash_at(number)
+    return None if hash_ is None else hex_of(hash_)
+
+
+@TABLE.method("chain_getHeader", hash=optional(HASH))
+def get_header(node: NodeView, hash: bytes | None) -> Any:
+    """A header by its block's hash, the best one without; null when it is unknown."""
+    header = node.ledger.header(hash or node.ledger.head)
+    return None if header is None else render_header(header)
+
+
+@TABLE.method("chain_getFinalizedHead")
+def get_finalized_head(node: NodeView) -> str:
+    """The hash of the last finalized block."""
+    return hex_of(node.ledger.finalized)
+
+
+@TABLE.method("chain_getBlockEvents", hash=optional(HASH))
+def get_block_events(node: NodeView, hash: bytes | None) -> Any:
+    """Receipts and decoded events of a block, the best one without a hash."""
+    hash_ = hash or node.ledger.head
+    block, outcome = node.ledger.block(hash_), node.ledger.outcome(hash_)
+    if block is None or outcome is None:
+        raise UnknownBlock(f"block {hex_of(hash_)} is not known here")
+    return {
+        "hash": hex_of(hash_),
+        "number": hex(block.header.number),
+        **render_outcome(outcome, block.body),
+    }

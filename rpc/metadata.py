@@ -1,0 +1,70 @@
+"""The runtime described in JSON, from the declarations that the executive itself runs on."""
+
+from __future__ import annotations
+
+import inspect
+from functools import lru_cache
+from typing import Any
+
+from rpc.render import hex_of
+from runtime import registry
+from runtime.codec import Record
+from runtime.pallet import CallDefinition, Pallet
+from runtime.pallets import system
+from runtime.state import Map, storage_prefix
+
+
+@lru_cache(maxsize=1)
+def build_metadata() -> dict[str, Any]:
+    """All pallets in order."""
+    return {"version": runtime_version(), "pallets": [_pallet(pallet) for pallet in registry.PALLETS]}
+
+
+def runtime_version() -> dict[str, Any]:
+    """Name and version of the rules, in Substrate's shape."""
+    return {
+        "specName": "solvent",
+        "implName": "solvent-python",
+        "specVersion": system.SPEC_VERSION,
+        "implVersion": 0,
+        "authoringVersion": 1,
+        "transactionVersion": 1,
+        "apis": [],
+    }
+
+
+def _pallet(pallet: Pallet) -> dict[str, Any]:
+    storage = []
+    for name, item in pallet.storage.items():
+        described = {"name": name, "prefix": hex_of(storage_prefix(pallet.name, name))}
+        if isinstance(item, Map):
+            described.update(kind="map", key=_kind(item.key_kind), value=_kind(item.value_kind))
+        else:
+            described.update(kind="value", value=_kind(item.kind))
+        storage.append(described)
+    return {
+        "name": pallet.name,
+        "storage": storage,
+        "calls": [_call(definition) for definition in pallet.calls.values()],
+        "inherents": [_call(definition) for definition in pallet.inherents.values()],
+        "events": [_record(name, kind) for name, kind in pallet.events.items()],
+        "errors": [{"name": name, "docs": inspect.getdoc(kind) or ""} for name, kind in pallet.errors.items()],
+    }
+
+
+def _call(definition: CallDefinition) -> dict[str, Any]:
+    documentation = inspect.getdoc(definition.handler) or ""
+    return {**_record(definition.name, definition.arguments), "docs": documentation}
+
+
+def _record(name: str, kind: type[Record]) -> dict[str, Any]:
+    annotations = vars(kind).get("__annotations__", {})
+    fields = [{"name": field, "type": _kind(annotations.get(field, "bytes"))} for field in kind.__struct_fields__]
+    return {"name": name, "fields": fields, "docs": inspect.getdoc(kind) or ""}
+
+
+def _kind(kind: Any) -> str:
+    if isinstance(kind, str):
+        return kind
+    text = kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind)
+    return text.replace("runtime.codec.", "").replace("typing.", "")

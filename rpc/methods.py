@@ -1,0 +1,30 @@
+"""The whole method table of a node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rpc import author_methods, chain_methods, state_methods, system_methods
+from rpc.table import MethodTable
+from rpc.view import NodeView
+
+TABLE = MethodTable()
+for module in (chain_methods, state_methods, author_methods, system_methods):
+    TABLE.merge(module.TABLE)
+
+
+@TABLE.method("rpc_methods")
+def rpc_methods(node: NodeView) -> Any:
+    """The names of all methods, and what each takes."""
+    described = [
+        {
+            "name": method.name,
+            "params": [
+                {"name": name, "kind": kind.name, "required": not kind.optional, "schema": kind.schema}
+                for name, kind in method.parameters.items()
+            ],
+            "docs": method.documentation,
+        }
+        for method in TABLE.methods.values()
+    ]
+    return {"methods": sorted(TABLE.methods), "described": described}

@@ -1,0 +1,106 @@
+"""JSON-RPC 2.0: bytes in, bytes out. Whatever comes, the answer is JSON-RPC and never a stack trace."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn
+
+from rpc.errors import (
+    BATCH_TOO_BIG,
+    INTERNAL_ERROR,
+    PARSE_ERROR,
+    TOO_BIG,
+    InvalidRequest,
+    RpcError,
+)
+from rpc.table import MethodTable
+from rpc.view import NodeView
+
+MAX_BODY_BYTES = 16 * 1024 * 1024
+MAX_BATCH = 256
+
+logger = logging.getLogger("solvent.rpc")
+
+
+async def answer(table: MethodTable, node: NodeView, body: bytes, pause: Callable[[], Awaitable[None]]) -> bytes | None:
+    """The response to one HTTP body; None when it held only notifications.
+
+    ``pause`` is awaited between the calls of a batch, so that a long batch does not keep others waiting.
+    """
+    try:
+        message = _parse(body)
+    except RpcError as error:
+        return _dump(_failure(None, error))
+    if not isinstance(message, list):
+        single = _answer_one(table, node, message)
+        return None if single is None else _dump(single)
+    if not message:
+        return _dump(_failure(None, InvalidRequest("an empty batch")))
+    if len(message) > MAX_BATCH:
+        reason = f"The batch has {len(message)} calls; at most {MAX_BATCH} are allowed"
+        return _dump(_failure(None, RpcError(BATCH_TOO_BIG, reason)))
+    responses = []
+    for item in message:
+        response = _answer_one(table, node, item)
+        if response is not None:
+            responses.append(response)
+        await pause()
+    return _dump(responses) if responses else None
+
+
+def too_big() -> bytes:
+    """The answer to a body above `MAX_BODY_BYTES`."""
+    return _dump(_failure(None, RpcError(TOO_BIG, f"Request is too big; at most {MAX_BODY_BYTES} bytes are allowed")))
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return json.loads(body, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise RpcError(PARSE_ERROR, f"Parse error: {reason[:200]}") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _answer_one(table: MethodTable, node: NodeView, request: Any) -> dict[str, Any] | None:
+    identity = request.get("id") if isinstance(request, dict) else None
+    if isinstance(identity, bool | float) or not isinstance(identity, str | int | None):
+        return _failure(None, InvalidRequest("id must be a string, an integer or null"))
+    try:
+        result = _call(table, node, request)
+        response: dict[str, Any] = {"jsonrpc": "2.0", "result": result, "id": identity}
+    except InvalidRequest as error:
+        return _failure(identity, error)
+    except RpcError as error:
+        response = _failure(identity, error)
+    except Exception:
+        logger.exception("a method failed unexpectedly")
+        response = _failure(identity, RpcError(INTERNAL_ERROR, "Internal error; the node's log has the details"))
+    return response if "id" in request else None
+
+
+def _call(table: MethodTable, node: NodeView, request: Any) -> Any:
+    if not isinstance(request, dict):
+        raise InvalidRequest("a request is an object")
+    if request.get("jsonrpc") != "2.0":
+        raise InvalidRequest('jsonrpc must be "2.0"')
+    name = request.get("method")
+    if not isinstance(name, str):
+        raise InvalidRequest("method must be a string")
+    params = request.get("params")
+    if params is not None and not isinstance(params, list | dict):
+        raise InvalidRequest("params must be a list or an object")
+    return table.call(node, name, params)
+
+
+def _failure(identity: Any, error: RpcError) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "error": error.to_json(), "id": identity}
+
+
+def _dump(message: Any) -> bytes:
+    return json.dumps(message, separators=(",", ":")).encode()

@@ -1,0 +1,62 @@
+"""``system_*`` and ``rpc_methods``: which chain and node this is, and how it does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rpc.kinds import ACCOUNT
+from rpc.table import MethodTable
+from rpc.view import NodeView
+from runtime.crypto import SS58_PREFIX
+from runtime.pallets import system
+
+TABLE = MethodTable()
+
+
+@TABLE.method("system_chain")
+def chain(node: NodeView) -> str:
+    """The chain's name."""
+    return node.chain_name
+
+
+@TABLE.method("system_name")
+def name(node: NodeView) -> str:
+    """The node's implementation."""
+    return node.name
+
+
+@TABLE.method("system_version")
+def version(node: NodeView) -> str:
+    """The node's version."""
+    return node.version
+
+
+@TABLE.method("system_chainType")
+def chain_type(node: NodeView) -> str:
+    """``Development`` or ``Live``."""
+    return "Development" if node.is_development else "Live"
+
+
+@TABLE.method("system_properties")
+def properties(node: NodeView) -> Any:
+    """How to show amounts and addresses."""
+    return {"ss58Format": SS58_PREFIX, "tokenDecimals": 9, "tokenSymbol": "SOLV"}
+
+
+@TABLE.method("system_health")
+def health(node: NodeView) -> Any:
+    """Peers, whether the node is catching up, and whether it should have peers at all."""
+    return {"peers": node.peer_count(), "isSyncing": False, "shouldHavePeers": not node.is_development}
+
+
+@TABLE.method("system_syncState")
+def sync_state(node: NodeView) -> Any:
+    """The best block's height."""
+    number = node.ledger.head_number
+    return {"startingBlock": 0, "currentBlock": number, "highestBlock": number}
+
+
+@TABLE.method("system_accountNextIndex", account=ACCOUNT)
+def account_next_index(node: NodeView, account: bytes) -> int:
+    """The nonce for the account's next extrinsic, counting those that wait in the pool."""
+    return node.pool.next_nonce(account, system.nonce(node.ledger.state(), account))

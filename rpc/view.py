@@ -1,0 +1,60 @@
+"""What the RPC layer needs of a node. `node.service.Node` implements it; tests may implement it with less."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from chain.ledger import Ledger
+from chain.pool import Pool
+
+
+class UploadView(Protocol):
+    """One blob on its way in; `offset` bytes have been written."""
+
+    offset: int
+
+    def write(self, piece: bytes) -> None: ...
+    def suspend(self) -> None: ...
+    def discard(self) -> None: ...
+    def verify(self) -> Iterator[None]: ...
+    def finish(self) -> None: ...
+
+
+class BlobView(Protocol):
+    """The node's blob store."""
+
+    def size(self, root: bytes) -> int | None: ...
+    def partial_size(self, root: bytes) -> int: ...
+    def begin(self, root: bytes, size: int, owner: str, offset: int) -> UploadView: ...
+    def read(self, root: bytes, start: int, end: int) -> Iterator[bytes]: ...
+
+
+class NodeView(Protocol):
+    """A running node as its RPC methods see it."""
+
+    name: str
+    version: str
+    chain_name: str
+    is_development: bool
+
+    @property
+    def ledger(self) -> Ledger:
+        """The chain."""
+
+    @property
+    def pool(self) -> Pool:
+        """Waiting extrinsics."""
+
+    @property
+    def blobs(self) -> BlobView:
+        """Stored files."""
+
+    def submit(self, raw: bytes) -> bytes:
+        """Hand in a signed extrinsic; its hash. Raises `PoolError` or `InvalidExtrinsic`."""
+
+    def may_upload(self, account: bytes) -> bool:
+        """Whether the account may store blobs here."""
+
+    def peer_count(self) -> int:
+        """Connected peers."""
