@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from ml.dispute.tracer import Buffer, ElementRun, ElementRuns
 from runtime.commitments import state_tree, tensor_root
 from runtime.trees import Tree
 from runtime.vm.check import CheckedProgram
 from runtime.vm.instructions import Address
-from runtime.vm.interpreter import load_group, run_group
+from runtime.vm.interpreter import load_group
 from runtime.vm.job import Job
 from runtime.vm.opcodes import Registers
 from runtime.vm.types import Scalar, read_element, write_element
@@ -122,22 +123,20 @@ class ReferenceTracer(ElementRuns):
             or (fault.step, fault.value, fault.element) != (step, value, element)
         ):
             return super().run_element(step, value, element)
-        recipe, registers, operands = self.recipe(step, value, element), [], []
-        before, loaded = recipe.constants, 0
-        registers.append(before)
+        recipe, loads = self.recipe(step, value, element), count()
+
+        def load(address: Address) -> int:
+            misread = isinstance(fault, WrongOperand) and next(loads) == fault.operand
+            return self.load(step, address) ^ (fault.flip if misread else 0)
+
+        registers, operands = [recipe.constants], []
         for group in range(1, recipe.groups + 1):
-            result = load_group(recipe, group, before, lambda address: self.load(step, address))
-            if isinstance(fault, WrongOperand):
-                misread = list(result.operands)
-                if 0 <= fault.operand - loaded < len(misread):
-                    misread[fault.operand - loaded] ^= fault.flip
-                loaded += len(misread)
-                result = run_group(recipe, group, before, misread)
-            before = result.registers_after
+            result = load_group(recipe, group, registers[-1], load)
+            after = result.registers_after
             if isinstance(fault, WrongResult) and group == (fault.group or recipe.groups):
-                kind, bits = before[0]
-                before = Registers((Scalar(kind, bits ^ fault.flip), *before.cells[1:]))
-            registers.append(before)
+                kind, bits = after[0]
+                after = Registers((Scalar(kind, bits ^ fault.flip), *after.cells[1:]))
+            registers.append(after)
             operands.append(result.operands)
         return ElementRun(tuple(registers), tuple(operands))
 
