@@ -75,9 +75,8 @@ class CheckedProgram:
     @cached_property
     def _producers(self) -> tuple[tuple[int, int], ...]:
         producers = [(-1, value) for value in range(len(self.program.inputs))]
-        ends = (*self.node_starts[1:], len(self.values))
-        for node, (start, end) in enumerate(zip(self.node_starts, ends, strict=True)):
-            producers += [(node, output) for output in range(end - start)]
+        for node, start in enumerate(self.node_starts):
+            producers += [(node, output) for output in range(self._end(node) - start)]
         return tuple(producers)
 
     def producer(self, value: int) -> tuple[int, int]:
@@ -92,9 +91,12 @@ class CheckedProgram:
         """A node with its types resolved, at a global step."""
         record = self.program.nodes[node]
         start = self.node_starts[node]
-        end = self.node_starts[node + 1] if node + 1 < len(self.node_starts) else len(self.values)
-        types = tuple(self.values[value] for value in record.inputs)
-        return Application(node, step, record.attributes, types, self.values[start:end], record.inputs, start)
+        types, outputs = tuple(self.values[value] for value in record.inputs), self.values[start : self._end(node)]
+        return Application(node, step, record.attributes, types, outputs, record.inputs, start)
+
+    def _end(self, node: int) -> int:
+        """One past the number of a node's last output."""
+        return self.node_starts[node + 1] if node + 1 < len(self.node_starts) else len(self.values)
 
 
 def decode_program(data: bytes) -> Program:
