@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runtime.codec import Record
 from runtime.pallet import CallDefinition, EventRecord, Pallet
-from runtime.pallets import balances, system, timestamp, transaction_payment, treasury
+from runtime.pallets import balances, proofs, system, tasks, timestamp, transaction_payment, treasury, workers
 
 PALLETS: tuple[Pallet, ...] = (
     system.PALLET,
@@ -12,6 +12,9 @@ PALLETS: tuple[Pallet, ...] = (
     balances.PALLET,
     transaction_payment.PALLET,
     treasury.PALLET,
+    workers.PALLET,
+    tasks.PALLET,
+    proofs.PALLET,
 )
 
 BY_NAME = {pallet.name: pallet for pallet in PALLETS}

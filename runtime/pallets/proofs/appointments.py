@@ -1,0 +1,124 @@
+"""The hook that draws verifiers, opens their segments, replaces the silent, and settles."""
+
+from __future__ import annotations
+
+from runtime.codec import encode, replace
+from runtime.market_parameters import MarketParameters
+from runtime.pallet import Context
+from runtime.pallets import system, tasks, workers
+from runtime.pallets.proofs.board import (
+    advance,
+    count_missing,
+    put_audit,
+    refresh_status,
+    replace_verifier,
+    settle,
+)
+from runtime.pallets.proofs.storage import (
+    ACCEPTED,
+    APPOINTMENTS,
+    AUDITS,
+    AUDITS_RUN,
+    DRAWN,
+    FAILED,
+    OPENED,
+    PALLET,
+    PASSED,
+    PROOFS,
+    SEARCHING,
+    WINDOW,
+    Appointment,
+    Audit,
+    AuditOpened,
+    Board,
+    SearchEnded,
+    VerifierDrawn,
+)
+from runtime.pallets.tasks import Task
+
+MAXIMUM_BOARD = 64
+"""Audits of one proof, replaced ones counted."""
+
+
+@PALLET.on_initialize
+def process_appointments(ctx: Context) -> None:
+    """Do what is due, oldest first; whatever no longer fits the state is passed over."""
+    market = workers.parameters(ctx.state)
+    for item in APPOINTMENTS.take_due(ctx.state, ctx.finalized, market.deadlines_per_block):
+        task, board = tasks.TASKS.get(ctx.state, item.task), AUDITS.get(ctx.state, item.task)
+        if task is None or board is None or board.attempt != item.attempt:
+            continue
+        if item.status == SEARCHING:
+            if board.phase == SEARCHING and board.since == item.place:
+                _search(ctx, item, task, board, market)
+        elif item.status == WINDOW:
+            proof = PROOFS.get(ctx.state, item.task)
+            if board.phase == WINDOW and board.disputes == 0 and proof is not None:
+                settle(ctx, item.task, task, proof, board)
+        elif board.phase in (SEARCHING, AUDITS_RUN):
+            _attend(ctx, item, task, board, market)
+
+
+def _attend(ctx: Context, item: Appointment, task: Task, board: Board, market: MarketParameters) -> None:
+    """A deadline of one audit."""
+    audit = board.audits[item.place]
+    if audit.status != item.status or audit.deadline > ctx.finalized:
+        return
+    if audit.status == ACCEPTED:
+        _open(ctx, item, task, board, audit)
+        return
+    parts, reason = {
+        DRAWN: (market.silence_penalty, "did not accept"),
+        OPENED: (market.silence_penalty, "gave no verdict"),
+        FAILED: (market.false_verdict_penalty, "did not dispute what it failed"),
+    }[audit.status]
+    replace_verifier(ctx, item.task, task, board, item.place, parts, reason)
+
+
+def _open(ctx: Context, item: Appointment, task: Task, board: Board, audit: Audit) -> None:
+    """Give a verifier the randomness that, with its secret, draws its segments."""
+    beacon = system.beacon(ctx.state, audit.accepted, b"segments", encode((item.task, item.attempt, item.place)))
+    if beacon is None:
+        APPOINTMENTS.schedule(ctx.state, ctx.finalized + 1, item)
+        return
+    deadline = ctx.finalized + task.estimate.verdict_blocks
+    put_audit(ctx, item.task, board, item.place, replace(audit, status=OPENED, beacon=beacon, deadline=deadline))
+    ctx.deposit(AuditOpened(item.task, audit.verifier, beacon, deadline))
+
+
+def _search(ctx: Context, item: Appointment, task: Task, board: Board, market: MarketParameters) -> None:
+    """Draw the verifiers that are missing, and look again later where there are too few."""
+    identity = encode((item.task, item.attempt, len(board.audits)))
+    randomness = system.beacon(ctx.state, board.since, b"verifiers", identity)
+    if randomness is None:
+        APPOINTMENTS.schedule(ctx.state, ctx.finalized + 1, item)
+        return
+    board = _draw_verifiers(ctx, item.task, task, board, randomness)
+    task = refresh_status(ctx, task, board)
+    missing, waited = count_missing(task, board), ctx.finalized - board.searched
+    if missing and waited < market.verifier_search_blocks and len(board.audits) < MAXIMUM_BOARD:
+        AUDITS.put(ctx.state, item.task, replace(board, since=ctx.number))
+        again = max(ctx.number, ctx.finalized + tasks.retry_after(market, waited))
+        APPOINTMENTS.schedule(ctx.state, again, replace(item, place=ctx.number))
+        return
+    if missing:
+        passed = sum(audit.status == PASSED for audit in board.audits)
+        ctx.deposit(SearchEnded(item.task, passed, task.spec.verifiers))
+    board = replace(board, phase=AUDITS_RUN)
+    AUDITS.put(ctx.state, item.task, board)
+    advance(ctx, item.task, task, board)
+
+
+def _draw_verifiers(ctx: Context, name: bytes, task: Task, board: Board, randomness: bytes) -> Board:
+    """Fill the board as far as verifiers can be found that have no other role on the task."""
+    barred = (task.submitter, task.solver, *task.excluded, *(audit.verifier for audit in board.audits))
+    limit, lock = task.spec.price_limit, task.estimate.verifier_lock
+    asks = workers.standing_asks(ctx.state, workers.VERIFIER, limit, lock, board.since, barred)
+    wanted = min(count_missing(task, board), MAXIMUM_BOARD - len(board.audits))
+    deadline = ctx.finalized + workers.parameters(ctx.state).audit_acceptance_blocks
+    for verifier in workers.choose_verifiers(asks, limit, wanted, randomness):
+        workers.lock(ctx, verifier, workers.VERIFIER, name, lock)
+        audit = Audit(verifier, DRAWN, b"", 0, b"", b"", (), (), 0, deadline)
+        board = put_audit(ctx, name, board, len(board.audits), audit)
+        ctx.deposit(VerifierDrawn(name, verifier, len(asks), lock, deadline))
+    return board

@@ -1,0 +1,137 @@
+"""How the audits of a proof move: appointments, replacements, the challenge window, settlement."""
+
+from __future__ import annotations
+
+from runtime.codec import replace
+from runtime.market_parameters import parts_of
+from runtime.pallet import Context
+from runtime.pallets import tasks, workers
+from runtime.pallets.proofs.storage import (
+    APPOINTMENTS,
+    AUDITS,
+    AUDITS_RUN,
+    DONE,
+    PASSED,
+    PROOFS,
+    REPLACED,
+    SEARCHING,
+    UNDECIDED,
+    VOID,
+    WINDOW,
+    Appointment,
+    Audit,
+    Board,
+    NoProof,
+    Proof,
+    VerifierReplaced,
+    WindowOpened,
+)
+from runtime.pallets.tasks import Task
+from runtime.state import State
+
+LIVE_STATUSES = ("proved", "auditing", "disputed")
+"""Statuses of a task whose proof stands until now."""
+
+
+def require_board(state: State, name: bytes) -> tuple[Task, Proof, Board]:
+    """The task, its proof and its audits. Raises `UnknownTask`, or `NoProof` where no proof stands."""
+    task = tasks.require_task(state, name)
+    proof, board = PROOFS.get(state, name), AUDITS.get(state, name)
+    if proof is None or board is None or task.status not in LIVE_STATUSES:
+        raise NoProof(f"the task is {task.status}")
+    return task, proof, board
+
+
+def find_audit(board: Board, account: bytes) -> int | None:
+    """The place of an account's audit, if it was ever drawn for this proof."""
+    for place, audit in enumerate(board.audits):
+        if audit.verifier == account:
+            return place
+    return None
+
+
+def put_audit(ctx: Context, name: bytes, board: Board, place: int, audit: Audit) -> Board:
+    """Store an audit (a new one where ``place`` is one past the last), and have its deadline looked at."""
+    audits = (*board.audits[:place], audit, *board.audits[place + 1 :])
+    changed = replace(board, audits=audits)
+    AUDITS.put(ctx.state, name, changed)
+    if audit.deadline:
+        APPOINTMENTS.schedule(ctx.state, audit.deadline, Appointment(name, board.attempt, place, audit.status))
+    return changed
+
+
+def refresh_status(ctx: Context, task: Task, board: Board) -> Task:
+    """Let the task's status say what its board says."""
+    status = "disputed" if board.disputes else "auditing" if board.audits else "proved"
+    return tasks.set_status(ctx, task, status)
+
+
+def count_missing(task: Task, board: Board) -> int:
+    """Verifiers still to be drawn."""
+    counted = sum(audit.status in (*UNDECIDED, PASSED) for audit in board.audits)
+    return max(task.spec.verifiers - counted, 0)
+
+
+def start_search(ctx: Context, name: bytes, board: Board) -> Board:
+    """Look for verifiers with the beacon of this block."""
+    searching = replace(board, phase=SEARCHING, since=ctx.number, searched=ctx.finalized)
+    AUDITS.put(ctx.state, name, searching)
+    APPOINTMENTS.schedule(ctx.state, ctx.number, Appointment(name, board.attempt, ctx.number, SEARCHING))
+    return searching
+
+
+def replace_verifier(
+    ctx: Context, name: bytes, task: Task, board: Board, place: int, parts: int, reason: str
+) -> tuple[Task, Board]:
+    """Take an audit and parts of the lock from a verifier, and look for another one."""
+    audit = board.audits[place]
+    amount = parts_of(workers.locked(ctx.state, audit.verifier, name), parts)
+    taken = workers.slash(ctx, audit.verifier, name, amount)
+    workers.unlock(ctx, audit.verifier, name)
+    task = tasks.note_slash(ctx, task, audit.verifier, workers.VERIFIER, taken)
+    ctx.deposit(VerifierReplaced(name, audit.verifier, reason, taken))
+    board = put_audit(ctx, name, board, place, replace(audit, status=REPLACED, deadline=0))
+    if board.phase != SEARCHING:
+        board = start_search(ctx, name, board)
+    return task, board
+
+
+def advance(ctx: Context, name: bytes, task: Task, board: Board) -> Board:
+    """Open the challenge window once every audit is decided. A proof that nobody audited fails the task: it would be
+    wrong to pay for it, and wrong to punish for it."""
+    if board.phase != AUDITS_RUN or any(audit.status in UNDECIDED for audit in board.audits):
+        return board
+    passed = sum(audit.status == PASSED for audit in board.audits)
+    if passed == 0:
+        if board.disputes == 0:
+            board = close(ctx, name, board, DONE)
+            tasks.fail(ctx, task, "no verifier audited the proof")
+        return board
+    end = ctx.finalized + task.estimate.challenge_blocks
+    opened = replace(board, phase=WINDOW, window=end)
+    AUDITS.put(ctx.state, name, opened)
+    APPOINTMENTS.schedule(ctx.state, end, Appointment(name, board.attempt, 0, WINDOW))
+    ctx.deposit(WindowOpened(name, passed, end))
+    return opened
+
+
+def close(ctx: Context, name: bytes, board: Board, phase: str, completed: bool = False) -> Board:
+    """End a board: free every verifier's bond and store the last phase."""
+    for audit in board.audits:
+        if audit.status != REPLACED:
+            workers.unlock(ctx, audit.verifier, name, completed=completed and audit.status == PASSED)
+    ended = replace(board, phase=phase, disputes=0)
+    AUDITS.put(ctx.state, name, ended)
+    return ended
+
+
+def settle(ctx: Context, name: bytes, task: Task, proof: Proof, board: Board) -> None:
+    """The window ended without a dispute: pay everyone."""
+    close(ctx, name, board, DONE, completed=True)
+    audits = [(audit.verifier, audit.gas) for audit in board.audits if audit.status == PASSED]
+    tasks.settle(ctx, task, audits, proof.checkpoints[-1])
+
+
+def is_live(board: Board) -> bool:
+    """Whether the board's proof still stands or falls."""
+    return board.phase not in (VOID, DONE)

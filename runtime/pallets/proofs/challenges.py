@@ -1,0 +1,193 @@
+"""What the dispute game means for a proof: a challenger counts, wins or loses, and money follows.
+
+When the solver loses, its whole lock is taken. The challenger's reward is half of that, never more, so that a sham
+game against oneself costs at least half of a stake. The rest repays the audits of the voided proof, which the submitter
+will need again, so that its escrow still covers the next attempt; the treasury keeps what is left. Verifiers that
+passed the losing segment lose their locks to the treasury alone: were the reward taken from them too, a solver could
+fall silent against its own sock puppet to plunder honest verifiers.
+"""
+
+from __future__ import annotations
+
+from runtime.codec import replace
+from runtime.pallet import Context
+from runtime.pallets import tasks, workers
+from runtime.pallets.proofs.board import (
+    advance,
+    close,
+    find_audit,
+    is_live,
+    put_audit,
+    refresh_status,
+    replace_verifier,
+    require_board,
+)
+from runtime.pallets.proofs.storage import (
+    APPOINTMENTS,
+    AUDITS,
+    DISPUTES,
+    DISPUTING,
+    FAILED,
+    REPLACED,
+    VOID,
+    WINDOW,
+    AlreadyDisputed,
+    Appointment,
+    Audit,
+    Board,
+    ClaimDisputed,
+    DisputeClosed,
+    DisputeKey,
+    Proof,
+    ProofVoided,
+    RoleConflict,
+    UnknownSegment,
+    WindowClosed,
+)
+from runtime.pallets.tasks import Task
+from runtime.vm.job import Claim
+
+
+def on_dispute_opened(ctx: Context, task: bytes, segment: int, challenger: bytes) -> Claim:
+    """Count a dispute about a segment, audited or not, and return the solver's claim about it.
+
+    Raises `NoProof`, `UnknownSegment`, `WindowClosed`, `AlreadyDisputed`, or `RoleConflict` for submitter, solvers, and
+    verifiers of this proof, save one whose verdict failed that segment: it must come here.
+    """
+    found, proof, board = require_board(ctx.state, task)
+    if segment >= len(proof.checkpoints):
+        raise UnknownSegment(f"segment {segment}; the task has {len(proof.checkpoints)}")
+    if board.phase == WINDOW and ctx.finalized >= board.window:
+        raise WindowClosed(f"the window ended at {board.window}; block {ctx.finalized} is final")
+    key = DisputeKey(task, segment, challenger)
+    if DISPUTES.get(ctx.state, key) == board.attempt:
+        raise AlreadyDisputed(f"segment {segment} of task {task.hex()}")
+    board = _take_up(ctx, task, found, board, segment, challenger)
+    DISPUTES.put(ctx.state, key, board.attempt)
+    board = replace(board, disputes=board.disputes + 1)
+    AUDITS.put(ctx.state, task, board)
+    ctx.deposit(ClaimDisputed(task, segment, challenger, board.disputes))
+    refresh_status(ctx, found, board)
+    return tasks.claim_of(found.spec, proof.checkpoints, segment)
+
+
+def _take_up(ctx: Context, name: bytes, task: Task, board: Board, segment: int, challenger: bytes) -> Board:
+    """Check the challenger's role; note that a verifier follows up its failed verdict."""
+    place = find_audit(board, challenger)
+    if place is None:
+        if challenger in (task.submitter, task.solver, *task.excluded):
+            raise RoleConflict("submitter and solvers of a task cannot challenge it")
+        return board
+    audit = board.audits[place]
+    if audit.status not in (FAILED, DISPUTING) or segment not in audit.failed:
+        raise RoleConflict(f"this verifier's audit is {audit.status} and did not fail segment {segment}")
+    return put_audit(ctx, name, board, place, replace(audit, status=DISPUTING, deadline=0))
+
+
+def on_challenger_won(ctx: Context, task: bytes, segment: int, challenger: bytes) -> int:
+    """The solver's claim about a segment is false: void the proof, slash, pay, and look for another solver.
+
+    Returns the challenger's reward; 0 where the proof was voided already. The caller cancels the other disputes.
+    """
+    if not _close_key(ctx, task, segment, challenger):
+        return 0
+    found, proof, board = require_board(ctx.state, task)
+    guilty = [audit for audit in board.audits if is_contradicted(audit, segment)]
+    owed = [
+        (audit.verifier, audit.gas * found.spec.price_limit)
+        for audit in board.audits
+        if audit.status != REPLACED and audit.segments and audit not in guilty
+    ]
+    stake = workers.locked(ctx.state, found.solver, task)
+    reward = stake // 2
+    repaid = _share_out(stake - reward, owed)
+    workers.slash(ctx, found.solver, task, stake, [(challenger, reward), *repaid])
+    found = tasks.note_slash(ctx, found, found.solver, workers.SOLVER, stake)
+    found = tasks.note_payment(ctx, found, challenger, "challenger", reward)
+    for verifier, amount in repaid:
+        found = tasks.note_payment(ctx, found, verifier, "audit_repaid", amount)
+    slashed = stake
+    for audit in guilty:
+        taken = workers.slash(ctx, audit.verifier, task, workers.locked(ctx.state, audit.verifier, task))
+        found = tasks.note_slash(ctx, found, audit.verifier, workers.VERIFIER, taken)
+        slashed += taken
+    back = sum(amount for _, amount in repaid)
+    figures = (slashed, reward, back, slashed - reward - back)
+    ctx.deposit(ProofVoided(task, proof.solver, segment, challenger, *figures))
+    _void(ctx, task, found, board, challenger, guilty)
+    return reward
+
+
+def _share_out(left: int, owed: list[tuple[bytes, int]]) -> list[tuple[bytes, int]]:
+    """Serve what is owed in order, as far as it goes."""
+    served = []
+    for account, wanted in owed:
+        served.append((account, min(wanted, left)))
+        left -= min(wanted, left)
+    return served
+
+
+def is_contradicted(audit: Audit, segment: int) -> bool:
+    """Whether a verdict passed a segment: it was drawn, and not failed."""
+    return audit.status != REPLACED and segment in audit.segments and segment not in audit.failed
+
+
+def _void(ctx: Context, name: bytes, task: Task, board: Board, challenger: bytes, guilty: list[Audit]) -> None:
+    """End the attempt. Whoever verified or challenged may not solve the next one; whoever was guilty does nothing."""
+    close(ctx, name, board, VOID)
+    roles = [*(audit.verifier for audit in board.audits), challenger]
+    fresh = [account for account in dict.fromkeys(roles) if account not in task.reviewers]
+    barred = (*task.excluded, *(audit.verifier for audit in guilty))
+    left = replace(task, reviewers=(*task.reviewers, *fresh), excluded=barred)
+    tasks.drop_solver(ctx, left, "proof refuted")
+
+
+def on_challenger_lost(ctx: Context, task: bytes, segment: int, challenger: bytes) -> None:
+    """The claim stood. It stays open to others; a verifier that had failed the segment is slashed and replaced."""
+    _on_closed(ctx, task, segment, challenger, lost=True)
+
+
+def on_dispute_cancelled(ctx: Context, task: bytes, segment: int, challenger: bytes) -> None:
+    """The dispute ended undecided. A proof that was voided meanwhile is not touched."""
+    _on_closed(ctx, task, segment, challenger, lost=False)
+
+
+def _on_closed(ctx: Context, name: bytes, segment: int, challenger: bytes, lost: bool) -> None:
+    if not _close_key(ctx, name, segment, challenger):
+        return
+    task, _, board = require_board(ctx.state, name)
+    board = replace(board, disputes=board.disputes - 1)
+    AUDITS.put(ctx.state, name, board)
+    ctx.deposit(DisputeClosed(name, segment, challenger, board.disputes))
+    place = find_audit(board, challenger)
+    if place is not None and board.audits[place].status == DISPUTING:
+        market = workers.parameters(ctx.state)
+        if lost:
+            parts = market.false_verdict_penalty
+            task, board = replace_verifier(ctx, name, task, board, place, parts, "failed a segment that stands")
+        elif not _disputes_another(ctx, name, board, board.audits[place]):
+            deadline = ctx.finalized + market.dispute_opening_blocks
+            audit = replace(board.audits[place], status=FAILED, deadline=deadline)
+            board = put_audit(ctx, name, board, place, audit)
+    task = refresh_status(ctx, task, board)
+    if board.phase == WINDOW and board.disputes == 0 and ctx.finalized >= board.window:
+        APPOINTMENTS.schedule(ctx.state, ctx.number, Appointment(name, board.attempt, 0, WINDOW))
+    advance(ctx, name, task, board)
+
+
+def _disputes_another(ctx: Context, name: bytes, board: Board, audit: Audit) -> bool:
+    keys = (DisputeKey(name, segment, audit.verifier) for segment in audit.failed)
+    return any(DISPUTES.get(ctx.state, key) == board.attempt for key in keys)
+
+
+def _close_key(ctx: Context, name: bytes, segment: int, challenger: bytes) -> bool:
+    """Forget an open dispute; whether it was about the proof that stands."""
+    key = DisputeKey(name, segment, challenger)
+    attempt, board = DISPUTES.get(ctx.state, key), AUDITS.get(ctx.state, name)
+    DISPUTES.delete(ctx.state, key)
+    return attempt is not None and board is not None and board.attempt == attempt and is_live(board)
+
+
+def segment_claim(spec: tasks.TaskSpec, proof: Proof, segment: int) -> Claim:
+    """What a proof says about a segment: k = 0 is the initialisation, k >= 1 training up to checkpoint k."""
+    return tasks.claim_of(spec, proof.checkpoints, segment)

@@ -1,0 +1,277 @@
+"""What the chain keeps about proofs and audits: records, storage, events and errors of the pallet."""
+
+from __future__ import annotations
+
+from runtime.codec import U32, U63, AccountId, Hash, Record
+from runtime.deadlines import DeadlineQueue
+from runtime.errors import DispatchError
+from runtime.pallet import Pallet
+from runtime.state import Map
+
+PALLET = Pallet("proofs")
+
+DRAWN = "drawn"
+ACCEPTED = "accepted"
+OPENED = "opened"
+PASSED = "passed"
+FAILED = "failed"
+DISPUTING = "disputing"
+REPLACED = "replaced"
+
+UNDECIDED = (DRAWN, ACCEPTED, OPENED, FAILED, DISPUTING)
+"""An audit in one of these keeps the challenge window from starting."""
+
+SEARCHING = "searching"
+AUDITS_RUN = "auditing"
+WINDOW = "window"
+VOID = "void"
+DONE = "done"
+
+
+class Proof(Record):
+    """A proof-of-learning: the state root after the initialisation and at every checkpoint, and where the artifacts
+    lie (``manifest`` is a blob root). ``registered`` is the block it came in."""
+
+    task: Hash
+    attempt: U32
+    solver: AccountId
+    checkpoints: tuple[Hash, ...]
+    manifest: Hash
+    registered: U63
+
+
+class Audit(Record):
+    """One verifier's audit of a proof.
+
+    ``drawn``: the verifier must accept; ``accepted``: it committed to a secret in block ``accepted``; ``opened``: the
+    ``beacon`` is there, so segments are fixed and a verdict is due; ``passed`` or ``failed``: ``secret``, ``segments``
+    and ``failed`` are known; a failed one must dispute (``disputing``); ``replaced``: it counts no more. ``deadline``
+    is a finalized height, 0 for none; ``gas`` is what the verdict's replay took.
+    """
+
+    verifier: AccountId
+    status: str
+    commitment: bytes
+    accepted: U63
+    beacon: bytes
+    secret: bytes
+    segments: tuple[U32, ...]
+    failed: tuple[U32, ...]
+    gas: U63
+    deadline: U63
+
+
+class Board(Record):
+    """All audits of the latest proof of a task, those of replaced verifiers too.
+
+    ``phase``: ``searching`` for verifiers, ``auditing``, the challenge ``window`` until finalized height ``window``,
+    then ``done``; ``void`` once a dispute was lost. ``since`` is the block whose beacon draws the next verifiers and
+    ``searched`` the height at which the search began. ``disputes`` counts the open ones.
+    """
+
+    attempt: U32
+    phase: str
+    audits: tuple[Audit, ...]
+    since: U63
+    searched: U63
+    window: U63
+    disputes: U32
+
+
+class Appointment(Record):
+    """A deadline. ``status`` of an audit: look at audit ``place`` if it still has it. A phase of the board: look at the
+    board if it is still in it; while searching, ``place`` is the block whose beacon draws."""
+
+    task: Hash
+    attempt: U32
+    place: U63
+    status: str
+
+
+class DisputeKey(Record):
+    """Who disputes which segment of which task."""
+
+    task: Hash
+    segment: U32
+    challenger: AccountId
+
+
+# --- storage
+
+PROOFS: Map[bytes, Proof] = PALLET.map("proofs", Hash, Proof)
+"""The latest proof of each task."""
+AUDITS: Map[bytes, Board] = PALLET.map("audits", Hash, Board)
+DISPUTES: Map[DisputeKey, int] = PALLET.map("disputes", DisputeKey, U32)
+"""Open disputes -> the attempt that they are about."""
+APPOINTMENTS: DeadlineQueue[Appointment] = DeadlineQueue(PALLET, "appointments", Appointment)
+
+# --- events
+
+
+@PALLET.event
+class ProofRegistered(Record):
+    """A solver posted its proof; the next beacon draws the verifiers."""
+
+    task: Hash
+    solver: AccountId
+    attempt: U32
+    checkpoints: U32
+    final_root: Hash
+    manifest: Hash
+
+
+@PALLET.event
+class VerifierDrawn(Record):
+    """A verifier was drawn of ``candidates``; ``lock`` of its bond is locked, and it must accept by ``deadline``."""
+
+    task: Hash
+    verifier: AccountId
+    candidates: U32
+    lock: U63
+    deadline: U63
+
+
+@PALLET.event
+class AuditAccepted(Record):
+    """A verifier committed to the secret that will draw its segments with the next beacon."""
+
+    task: Hash
+    verifier: AccountId
+    commitment: Hash
+
+
+@PALLET.event
+class AuditOpened(Record):
+    """The beacon is there: the verifier knows its segments, and owes a verdict by ``deadline``."""
+
+    task: Hash
+    verifier: AccountId
+    beacon: Hash
+    deadline: U63
+
+
+@PALLET.event
+class VerdictGiven(Record):
+    """A verifier opened its secret: the segments it replayed, at so much gas, and those that failed."""
+
+    task: Hash
+    verifier: AccountId
+    segments: tuple[U32, ...]
+    failed: tuple[U32, ...]
+    gas: U63
+
+
+@PALLET.event
+class VerifierReplaced(Record):
+    """A verifier lost ``penalty`` and the audit; ``reason`` says why. Another one is drawn."""
+
+    task: Hash
+    verifier: AccountId
+    reason: str
+    penalty: U63
+
+
+@PALLET.event
+class SearchEnded(Record):
+    """No more verifiers were found in time: ``passed`` of ``wanted`` audits have to do."""
+
+    task: Hash
+    passed: U32
+    wanted: U32
+
+
+@PALLET.event
+class WindowOpened(Record):
+    """All audits passed; whoever knows better must challenge before finalized height ``end``."""
+
+    task: Hash
+    passed: U32
+    end: U63
+
+
+@PALLET.event
+class ClaimDisputed(Record):
+    """A dispute about a segment began; ``disputes`` are open now, and none may be when the task settles."""
+
+    task: Hash
+    segment: U32
+    challenger: AccountId
+    disputes: U32
+
+
+@PALLET.event
+class DisputeClosed(Record):
+    """A dispute ended without harm to the proof (lost by the challenger, or cancelled); ``disputes`` are still open."""
+
+    task: Hash
+    segment: U32
+    challenger: AccountId
+    disputes: U32
+
+
+@PALLET.event
+class ProofVoided(Record):
+    """The solver lost a dispute about a segment. Of ``slashed`` units the challenger received ``reward``, verifiers
+    ``audits_repaid`` for audits that the submitter will need again, and the treasury the rest."""
+
+    task: Hash
+    solver: AccountId
+    segment: U32
+    challenger: AccountId
+    slashed: U63
+    reward: U63
+    audits_repaid: U63
+    to_treasury: U63
+
+
+# --- errors
+
+
+@PALLET.error
+class WrongCheckpoints(DispatchError):
+    """The proof does not list one root for the initial state and for every checkpoint."""
+
+
+@PALLET.error
+class NoProof(DispatchError):
+    """The task has no proof that stands."""
+
+
+@PALLET.error
+class NotTheVerifier(DispatchError):
+    """The account was not drawn to audit this proof, or was replaced."""
+
+
+@PALLET.error
+class WrongAuditStatus(DispatchError):
+    """The audit is at another point of its life."""
+
+
+@PALLET.error
+class WrongSecret(DispatchError):
+    """The secret is not the one committed to."""
+
+
+@PALLET.error
+class BadVerdict(DispatchError):
+    """The failed segments are not among those drawn, or not in ascending order."""
+
+
+@PALLET.error
+class UnknownSegment(DispatchError):
+    """The task has no such segment."""
+
+
+@PALLET.error
+class WindowClosed(DispatchError):
+    """The challenge window has ended."""
+
+
+@PALLET.error
+class RoleConflict(DispatchError):
+    """The account has another role on this task, which bars it from challenging this segment."""
+
+
+@PALLET.error
+class AlreadyDisputed(DispatchError):
+    """The account disputes this segment already."""
