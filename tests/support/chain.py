@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
+
 from runtime import crypto, merkle, registry
 from runtime.block import (
     IMMORTAL,
@@ -29,6 +31,7 @@ from runtime.block import (
     sign_extrinsic,
 )
 from runtime.codec import Record, decode, encode
+from runtime.errors import InvalidExtrinsic
 from runtime.executive import (
     BlockExecution,
     Receipt,
@@ -36,6 +39,7 @@ from runtime.executive import (
     build_inherents,
     finalize_block,
     initialize_block,
+    validate_extrinsic,
 )
 from runtime.genesis import build_genesis, parse_genesis
 from runtime.pallet import Context, Pallet
@@ -180,6 +184,19 @@ class TestChain:
         assert receipt.error.code == code, receipt.error
         assert_only_fee_and_nonce_changed(before, self.backend.entries, account(suri), receipt.fee, hooks)
         return receipt
+
+    def refuse(self, raw: bytes, code: str, in_pool: bool = True) -> None:
+        """The next block, and unless told otherwise the pool, refuse the bytes with that code and write nothing."""
+        ctx = self.start_block()
+        before = (ctx.state.changes(), list(ctx.events), len(ctx.body), ctx.fees, ctx.weight)
+        with pytest.raises(InvalidExtrinsic) as caught:
+            apply_extrinsic(ctx, raw)
+        assert caught.value.code == code, caught.value
+        assert (ctx.state.changes(), ctx.events, len(ctx.body), ctx.fees, ctx.weight) == before
+        if in_pool:
+            with pytest.raises(InvalidExtrinsic) as caught:
+                validate_extrinsic(self.state, self.head, raw)
+            assert caught.value.code == code, caught.value
 
     def _changes_of_empty_block(self) -> set[bytes]:
         """Keys that the hooks of the next block write even when its body is empty."""
