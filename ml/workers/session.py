@@ -1,25 +1,24 @@
 """One worker's line to the chain: its account, its log, its folder, and calls that outlive a node's restart.
 
-A worker is a loop of short *turns*. Each turn reads the chain, does the next thing that is due and returns; nothing that
-matters is kept only in memory. So a lost connection, a restarted node or a ``kill -9`` all mean the same: read the
-chain again and go on.
+A worker is a loop of short *turns*. Each turn reads the chain, does the next thing that is due and returns; nothing
+that matters is kept only in memory. So a lost connection, a restarted node or a ``kill -9`` all mean the same: read
+the chain again and go on.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
+from ml.artifacts import ArtifactError
 from ml.workers.journal import Journal
 from runtime.codec import Record
 from runtime.crypto import public_key, to_ss58
 from runtime.errors import SolventError
 from solvent.client import NodeUnreachable, Outcome
-
-T = TypeVar("T")
 
 POLL_SECONDS = 0.25
 PATIENCE_SECONDS = 120.0
@@ -42,16 +41,16 @@ class Chain(Protocol):
     def get_blob(self, root: bytes, max_bytes: int = ...) -> bytes: ...
 
 
-@dataclass
+@dataclass(frozen=True)
 class Session:
-    """Who a worker is and how it speaks. Mutable: it counts how often the node was away."""
+    """Who a worker is and how it speaks."""
 
     chain: Chain
     seed: bytes
     folder: Path
     journal: Journal
     threads: int = 1
-    outages: int = field(default=0)
+    stopped: Callable[[], bool] = lambda: False
 
     @property
     def account(self) -> bytes:
@@ -70,34 +69,33 @@ class Session:
 
 
 class Worker(Protocol):
-    """One role: `turn` does at most one thing that is due, and says whether there was one."""
+    """One role: `turn` does at most one thing that is due and says whether there was one; `leave` says goodbye."""
 
     session: Session
 
     def turn(self) -> bool: ...
+    def leave(self) -> None: ...
 
 
-def run(worker: Worker, until: Callable[[], bool] = lambda: False, patience: float = PATIENCE_SECONDS) -> None:
-    """Give a worker its turns until told to stop. Raises `NodeUnreachable` when the node stays away for too long."""
-    journal = worker.session.journal
+def run(worker: Worker, patience: float = PATIENCE_SECONDS) -> None:
+    """Give a worker its turns until it is told to stop. Raises `NodeUnreachable` when the node stays away too long."""
+    session = worker.session
     lost_at: float | None = None
-    while not until():
+    while not session.stopped():
+        busy = False
         try:
             busy = worker.turn()
             if lost_at is not None:
-                journal.event("node_back", away_seconds=round(time.monotonic() - lost_at, 1))
+                session.journal.event("node_back", away_seconds=round(time.monotonic() - lost_at, 1))
                 lost_at = None
         except NodeUnreachable as error:
             now = time.monotonic()
             if lost_at is None:
                 lost_at = now
-                worker.session.outages += 1
-                journal.event("node_away", error=str(error), patience_seconds=patience)
+                session.journal.event("node_away", error=str(error), patience_seconds=patience)
             if now - lost_at > patience:
                 raise
-            busy = False
-        except CallFailed as error:
-            journal.event("call_refused", error=str(error))
-            busy = False
+        except (CallFailed, ArtifactError) as error:
+            session.journal.event("refused", error=f"{type(error).__name__}: {error}")
         if not busy:
             time.sleep(POLL_SECONDS)

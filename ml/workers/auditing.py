@@ -1,0 +1,99 @@
+"""Replaying segments of other people's proofs, and disputing those that differ: what verifiers and whistleblowers share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ml.artifacts import Tensors
+from ml.dispute import Challenger
+from ml.proof import fetch_manifest, fetch_state
+from ml.replay import StepRunner, replay_claim
+from ml.trace import ExecutorTracer
+from ml.workers.disputing import Match, play_turn
+from ml.workers.materials import Materials, fetch_materials
+from ml.workers.session import Session
+from runtime.codec import encode
+from runtime.pallets import disputes
+from runtime.pallets.proofs import Proof
+from runtime.pallets.tasks import TaskSpec, claim_of
+from runtime.trees import hash_tagged
+
+RunnerOf = Callable[[Materials, int], StepRunner]
+"""How an auditor computes a segment: honestly, unless it is an adversary."""
+
+
+def honest_runner(materials: Materials, segment: int) -> StepRunner:
+    return materials.runner(segment)
+
+
+class Auditor:
+    """Replays segments and plays challengers. Mutable: it keeps materials and players, which can all be rebuilt."""
+
+    def __init__(self, session: Session, runner_of: RunnerOf = honest_runner) -> None:
+        self.session = session
+        self.runner_of = runner_of
+        self._materials: dict[bytes, Materials] = {}
+        self._runners: dict[tuple[bytes, int], StepRunner] = {}
+        self._players: dict[tuple[bytes, bytes, int], Challenger] = {}
+
+    def holds(self, name: bytes, spec: TaskSpec, proof: Proof, segment: int) -> bool:
+        """Whether replaying a segment ends in the registered checkpoint."""
+        claim = claim_of(spec, proof.checkpoints, segment)
+        start = self._start(name, spec, proof, segment)
+        same, found = replay_claim(self._runner(name, spec, segment), claim, start)
+        self.session.journal.event(
+            "segment_replayed", task=name.hex(), segment=segment, steps=claim.job.steps, same=same, root=found.hex()
+        )
+        return same
+
+    def open_dispute(self, name: bytes, segment: int) -> None:
+        """Challenge a segment on chain."""
+        self.session.call("disputes", disputes.Open(name, segment))
+        self.session.journal.event("dispute_opened", task=name.hex(), segment=segment)
+
+    def play(self, proofs_of: Callable[[bytes], tuple[TaskSpec, Proof] | None]) -> bool:
+        """Make this account's moves in the disputes it challenges. Whether any was made."""
+        moved = False
+        for identity, dispute in self.session.chain.items(disputes.DISPUTES):
+            if dispute.challenger != self.session.account:
+                continue
+            found = proofs_of(dispute.task)
+            if found is not None:
+                match, (spec, proof) = Match(identity, dispute), found
+                player = self._player(dispute.task, spec, proof, dispute.segment)
+                moved = play_turn(self.session, match, lambda player=player: player) or moved
+        return moved
+
+    def forget(self, names: set[bytes]) -> None:
+        """Drop what is kept of all tasks but these."""
+        self._materials = {name: kept for name, kept in self._materials.items() if name in names}
+        self._runners = {key: kept for key, kept in self._runners.items() if key[0] in names}
+        self._players = {key: kept for key, kept in self._players.items() if key[0] in names}
+
+    def _materials_of(self, name: bytes, spec: TaskSpec) -> Materials:
+        if name not in self._materials:
+            session = self.session
+            found = fetch_materials(session.chain, session.chain.read, name, spec, session.folder, session.threads)
+            self._materials[name] = found
+        return self._materials[name]
+
+    def _runner(self, name: bytes, spec: TaskSpec, segment: int) -> StepRunner:
+        key = (name, min(segment, 1))
+        if key not in self._runners:
+            self._runners[key] = self.runner_of(self._materials_of(name, spec), segment)
+        return self._runners[key]
+
+    def _start(self, name: bytes, spec: TaskSpec, proof: Proof, segment: int) -> Tensors:
+        """The registered state that a segment starts from, fetched and checked; nothing before the initialisation."""
+        if segment == 0:
+            return {}
+        manifest = fetch_manifest(self.session.chain, proof.manifest, name, spec, proof.checkpoints)
+        return fetch_state(self.session.chain, manifest.states[segment - 1], self._materials_of(name, spec).layout)
+
+    def _player(self, name: bytes, spec: TaskSpec, proof: Proof, segment: int) -> Challenger:
+        key = (name, hash_tagged(b"solvent:proof", encode(proof)), segment)
+        if key not in self._players:
+            job = claim_of(spec, proof.checkpoints, segment).job
+            start = self._start(name, spec, proof, segment)
+            self._players[key] = Challenger(ExecutorTracer(self._runner(name, spec, segment), job, start))
+        return self._players[key]

@@ -1,0 +1,125 @@
+"""The solver: accepts tasks, trains them, registers the proof, and defends it until it is paid.
+
+``assigned -> accept -> train, with checkpoints on disk -> upload -> register -> defend``. Each turn looks at the chain
+and does what is due, so it does not matter where an earlier run of the same worker ended.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ml.dispute import Defender
+from ml.proof import upload_manifest, upload_proof
+from ml.trace import ExecutorTracer
+from ml.workers.disputing import Match, play_turn
+from ml.workers.materials import Materials, fetch_materials
+from ml.workers.registration import Offer, ensure_registered, pause
+from ml.workers.session import CallFailed, Session
+from ml.workers.strategies import SolverStrategy
+from ml.workers.training import Trainer
+from runtime.pallets import disputes, proofs, tasks, workers
+from runtime.pallets.tasks import Task, segment_job
+from runtime.pallets.tasks.storage import ASSIGNED, TRAINING
+from solvent.client import NodeUnreachable
+
+ROLE = workers.SOLVER
+
+
+class Solver:
+    """One solver. Mutable: it keeps the materials of its tasks, and its players, which can all be rebuilt."""
+
+    def __init__(self, session: Session, offer: Offer, strategy: SolverStrategy | None = None) -> None:
+        self.session = session
+        self.offer = offer
+        self.strategy = strategy or SolverStrategy()
+        self._materials: dict[bytes, Materials] = {}
+        self._players: dict[bytes, Defender] = {}
+
+    def turn(self) -> bool:
+        """Do the next thing that is due for one of this worker's tasks."""
+        record = ensure_registered(self.session, ROLE, self.offer)
+        self._forget(record.jobs)
+        for name in record.jobs:
+            task: Task | None = self.session.chain.read(tasks.TASKS, name)
+            if task is None or task.solver != self.session.account:
+                continue
+            if task.status == ASSIGNED:
+                return self._accept(name, task)
+            if task.status == TRAINING:
+                return self._train(name, task)
+            if task.status == "disputed" and self.strategy.defends and self._defend(name, task):
+                return True
+        return False
+
+    def leave(self) -> None:
+        """Take no new tasks; those at hand go on when the worker comes back."""
+        pause(self.session, ROLE)
+
+    def materials(self, name: bytes, task: Task) -> Materials:
+        """The task's programs and data, fetched once."""
+        if name not in self._materials:
+            session = self.session
+            found = fetch_materials(session.chain, session.chain.read, name, task.spec, session.folder, session.threads)
+            self._materials[name] = found
+        return self._materials[name]
+
+    def _accept(self, name: bytes, task: Task) -> bool:
+        materials = self.materials(name, task)
+        self.session.call("tasks", tasks.Accept(name))
+        samples = materials.spec.data.sample_count
+        self.session.journal.event("accepted", task=name.hex(), steps=task.spec.steps, samples=samples)
+        return True
+
+    def _train(self, name: bytes, task: Task) -> bool:
+        materials = self.materials(name, task)
+        runner = self.strategy.training_runner(materials)
+        reported: tasks.Progress | None = self.session.chain.read(tasks.PROGRESS, name)
+
+        def heartbeat(step: int, bits: int) -> None:
+            if reported is not None and step < reported.step:
+                return
+            loss = float(np.uint32(bits).view(np.float32))
+            self.session.journal.event("progress", task=name.hex(), step=step, steps=task.spec.steps, loss=loss)
+            try:
+                self.session.chain.submit(self.session.seed, "tasks", tasks.Heartbeat(name, step, bits))
+            except NodeUnreachable as error:
+                self.session.journal.event("heartbeat_lost", error=str(error))
+
+        trainer = Trainer(materials, runner, self.session.journal, heartbeat, self.session.stopped)
+        if trainer.train():
+            self._register(name, materials)
+        return True
+
+    def _register(self, name: bytes, materials: Materials) -> None:
+        session, spec = self.session, materials.spec
+        manifest = upload_proof(session.chain, session.seed, name, spec, materials.store)
+        blob = upload_manifest(session.chain, session.seed, manifest)
+        roots = tuple(state.root for state in manifest.states)
+        session.call("proofs", proofs.Register(name, roots, blob))
+        session.journal.event("proof_registered", task=name.hex(), checkpoints=len(roots), manifest=blob.hex())
+
+    def _defend(self, name: bytes, task: Task) -> bool:
+        """Answer every dispute on this task in which it is this worker's turn."""
+        moved = False
+        for identity, dispute in self.session.chain.items(disputes.DISPUTES):
+            if dispute.task == name and dispute.defender == self.session.account:
+                match = Match(identity, dispute)
+                moved = play_turn(self.session, match, lambda match=match: self._player(name, task, match)) or moved
+        return moved
+
+    def _player(self, name: bytes, task: Task, match: Match) -> Defender:
+        if match.identity not in self._players:
+            materials, segment = self.materials(name, task), match.dispute.segment
+            roots = materials.store.roots()
+            proof = self.session.chain.read(proofs.PROOFS, name)
+            if proof is None:
+                raise CallFailed(f"task {name.hex()} is disputed but has no proof")
+            job = segment_job(task.spec, proof.checkpoints, segment)
+            start = materials.store.load(job.first_step, roots[job.first_step]) if segment else {}
+            tracer = ExecutorTracer(self.strategy.runner(materials, segment), job, start)
+            self._players[match.identity] = Defender(tracer)
+        return self._players[match.identity]
+
+    def _forget(self, jobs: tuple[bytes, ...]) -> None:
+        for name in set(self._materials) - set(jobs):
+            del self._materials[name]

@@ -1,0 +1,95 @@
+"""The verifier: accepts audits with a committed secret, replays the segments drawn, and stands by its verdict.
+
+``drawn -> accept -> (beacon) -> replay -> verdict``; after a *fail* it opens the dispute and plays it to the end. Its
+secret follows from its key, the task and the attempt, so a restarted verifier knows it again and nobody else can.
+"""
+
+from __future__ import annotations
+
+from ml.replay import StepRunner
+from ml.trace import FaultyRunner
+from ml.workers.auditing import Auditor, honest_runner
+from ml.workers.materials import Materials
+from ml.workers.registration import Offer, ensure_registered, pause
+from ml.workers.session import Session
+from ml.workers.strategies import HONEST, LIE, RUBBER_STAMP
+from runtime.pallets import proofs, tasks, workers
+from runtime.pallets.proofs import Audit, Board, Proof
+from runtime.pallets.proofs.storage import DISPUTING, DRAWN, FAILED, OPENED, REPLACED
+from runtime.pallets.tasks import Task, TaskSpec
+from runtime.trees import hash_tagged
+
+ROLE = workers.VERIFIER
+
+
+def lying_runner(materials: Materials, segment: int) -> StepRunner:
+    """A replay that goes wrong in the first training segment, to accuse an honest solver with."""
+    return FaultyRunner(materials.trainer, 0) if segment else materials.initializer
+
+
+class Verifier:
+    """One verifier. Mutable: its auditor keeps materials and players."""
+
+    def __init__(self, session: Session, offer: Offer, strategy: str = HONEST) -> None:
+        self.session = session
+        self.offer = offer
+        self.strategy = strategy
+        self.auditor = Auditor(session, lying_runner if strategy == LIE else honest_runner)
+
+    def turn(self) -> bool:
+        """Do the next thing that is due for one of this worker's audits."""
+        record = ensure_registered(self.session, ROLE, self.offer)
+        self.auditor.forget(set(record.jobs))
+        for name in record.jobs:
+            task: Task | None = self.session.chain.read(tasks.TASKS, name)
+            audit = self._audit(name)
+            if task is not None and audit is not None and self._act(name, task, audit):
+                return True
+        return False
+
+    def leave(self) -> None:
+        """Take no new audits; those at hand go on when the worker comes back."""
+        pause(self.session, ROLE)
+
+    def secret(self, name: bytes, attempt: int) -> bytes:
+        """The draw secret for one audit."""
+        return hash_tagged(b"solvent:secret", self.session.seed + name + attempt.to_bytes(4, "big"))
+
+    def _audit(self, name: bytes) -> Audit | None:
+        """This worker's audit of the task's latest proof."""
+        board: Board | None = self.session.chain.read(proofs.AUDITS, name)
+        mine = [audit for audit in board.audits if audit.verifier == self.session.account] if board else []
+        return next((audit for audit in reversed(mine) if audit.status != REPLACED), None)
+
+    def _proof(self, name: bytes) -> tuple[TaskSpec, Proof] | None:
+        task, proof = self.session.chain.read(tasks.TASKS, name), self.session.chain.read(proofs.PROOFS, name)
+        return None if task is None or proof is None else (task.spec, proof)
+
+    def _act(self, name: bytes, task: Task, audit: Audit) -> bool:
+        secret = self.secret(name, task.attempt)
+        if audit.status == DRAWN:
+            commitment = proofs.draw_commitment(secret, self.session.account, name)
+            self.session.call("proofs", proofs.AcceptAudit(name, commitment))
+            self.session.journal.event("audit_accepted", task=name.hex(), commitment=commitment.hex())
+            return True
+        if audit.status == OPENED:
+            return self._give_verdict(name, task, audit, secret)
+        if audit.status == FAILED:
+            self.auditor.open_dispute(name, audit.failed[0])
+            return True
+        return audit.status == DISPUTING and self.auditor.play(self._proof)
+
+    def _give_verdict(self, name: bytes, task: Task, audit: Audit, secret: bytes) -> bool:
+        found = self._proof(name)
+        if found is None:
+            return False
+        spec, proof = found
+        segments = proofs.audit_segments(spec, audit, secret)
+        self.session.journal.event("audit_drawn", task=name.hex(), segments=list(segments))
+        failed: tuple[int, ...] = ()
+        if self.strategy != RUBBER_STAMP:
+            failed = tuple(segment for segment in segments if not self.auditor.holds(name, spec, proof, segment))
+        self.session.call("proofs", proofs.SubmitVerdict(name, secret, failed))
+        verdict = "fail" if failed else "pass"
+        self.session.journal.event("verdict", task=name.hex(), verdict=verdict, failed=list(failed))
+        return True
