@@ -17,7 +17,7 @@ from runtime.pallets import system
 from runtime.parameters import PRESETS, Parameters
 from runtime.state import MemoryBackend, State
 
-FIELDS = ("id", "name", "preset", "parameters", "authorities", "balances")
+FIELDS = {"id": str, "name": str, "preset": str, "parameters": dict, "authorities": list, "balances": dict}
 
 
 class GenesisError(SolventError):
@@ -32,6 +32,9 @@ def parse_genesis(text: str | bytes) -> dict[str, Any]:
         raise GenesisError(f"the genesis file is not JSON: {error}") from None
     if not isinstance(config, dict) or sorted(config) != sorted(FIELDS):
         raise GenesisError(f"a genesis file is an object with exactly the fields {', '.join(FIELDS)}")
+    for field, kind in FIELDS.items():
+        if not isinstance(config[field], kind) or (not config[field] and field != "parameters"):
+            raise GenesisError(f"the field {field} of a genesis file is a {kind.__name__} with something in it")
     return config
 
 
@@ -47,8 +50,8 @@ def build_parameters(preset: str, overrides: dict[str, dict[str, Any]]) -> Param
     parameters = PRESETS[preset]
     for group, fields in overrides.items():
         current = getattr(parameters, group, None)
-        if not isinstance(current, Record):
-            raise GenesisError(f"there is no group of parameters {group!r}")
+        if not isinstance(current, Record) or not isinstance(fields, dict):
+            raise GenesisError(f"there is no group of parameters {group!r}, or its value is no object")
         if unknown := sorted(name for name in fields if name not in current.__struct_fields__):
             raise GenesisError(f"there are no parameters {', '.join(unknown)} in {group}")
         parameters = replace(parameters, **{group: replace(current, **fields)})
