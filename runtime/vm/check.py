@@ -24,7 +24,8 @@ MAX_INPUTS = 4096
 MAX_NAME = 128
 MAX_STEP_BYTES = 1 << 36
 """Bound on the bytes of all values of one step together."""
-MAX_STEP_GAS = (1 << 63) - 1
+MAX_GAS = (1 << 63) - 1
+"""Bound on the scalar operations of a step, and of a whole job."""
 
 StateEntry = tuple[str, int, TensorType]
 """(name, value number, type) of one tensor of a state."""
@@ -139,6 +140,11 @@ def check_job(checked: CheckedProgram, job: Job) -> None:
     require(job.program == checked.root, "the job is about another program")
     last_step = job.first_step + job.steps
     require(last_step < 1 << 32, f"step {last_step} does not fit a Philox counter")
+    names = [field.name for field in job.data.fields]
+    unique = len(set(names)) == len(names) and len(set(job.scalar_names)) == len(job.scalar_names)
+    require(unique, "names of fields or scalars repeat")
+    gas = checked.gas * job.steps
+    require(gas <= MAX_GAS, f"{gas} scalar operations in {job.steps} steps, more than {MAX_GAS}")
     for index, source in enumerate(checked.program.inputs):
         try:
             if source.kind == "batch":
@@ -168,7 +174,7 @@ class _Tally:
 
     def spend(self, gas: int) -> None:
         self.gas += gas
-        require(self.gas <= MAX_STEP_GAS, f"brings the step to {self.gas} scalar operations, more than {MAX_STEP_GAS}")
+        require(self.gas <= MAX_GAS, f"brings the step to {self.gas} scalar operations, more than {MAX_GAS}")
 
 
 def _normalise(program: Program) -> tuple[Program, bytes]:

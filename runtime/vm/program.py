@@ -4,6 +4,9 @@ A *program* is one step of a job as a static graph in SSA form. Its *values* are
 outputs of each node in program order (an operator's internal statistics before its main output). A node may use
 only values numbered before it, so a cycle cannot be written down. ``state`` names the values that form the next
 state, sorted by name; ``metrics`` names values that are reported but not carried on.
+
+A training program reads exactly the tensors that it leaves: state inputs and next state agree in name, dtype and shape.
+An initialisation program reads none; an evaluation program leaves none.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ _TAG = b"solvent:shuffle"
 
 def epoch_key(order_seed: bytes, epoch: int) -> bytes:
     """The permutation key of one epoch."""
-    return hash_tagged(b"solvent:epoch", order_seed + epoch.to_bytes(8, "little"))
+    return hash_tagged(b"solvent:epoch", order_seed + epoch.to_bytes(16, "little"))
 
 
 def sample_at(position: int, count: int, key: bytes) -> int:

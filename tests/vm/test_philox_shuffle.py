@@ -42,7 +42,7 @@ def test_an_epoch_visits_every_sample_once(count: int) -> None:
 
 def test_the_order_is_pinned() -> None:
     key = epoch_key(bytes(range(32)), 1)
-    assert [sample_at(position, 60000, key) for position in range(6)] == [10433, 27329, 4612, 19880, 28761, 18370]
+    assert [sample_at(position, 60000, key) for position in range(6)] == [19111, 42647, 32719, 29639, 31357, 28196]
 
 
 def test_epochs_and_seeds_have_different_orders() -> None:
