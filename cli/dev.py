@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from cli.output import console, fail, format_amount
-from node.config import DEVELOPMENT_ACCOUNTS, DEVELOPMENT_BALANCE, NodeConfig
+from node.config import DEVELOPMENT_ACCOUNTS, DEVELOPMENT_BALANCE, NodeConfig, development_genesis
 from node.keystore import development_signer
 from node.service import BlockReport, Node, run_node
 from runtime.crypto import to_ss58
@@ -106,7 +106,7 @@ def command(
                 rpc_port=rpc_port,
                 blob_capacity=capacity,
                 blob_account_capacity=capacity // 2,
-                **({"genesis": parse_genesis(chain.read_bytes())} if chain else {}),
+                genesis=parse_genesis(chain.read_bytes()) if chain else development_genesis(),
             )
             node = Node(config, (lambda report: None) if quiet else print_report)
             print_welcome(node, folder)

@@ -52,7 +52,7 @@ def format_amount(units: int) -> str:
     return f"{sign}{whole:,}{'.' + decimals if decimals else ''} SOLV"
 
 
-class AmountType(click.ParamType):
+class AmountType(click.ParamType[int]):
     """Tokens with up to nine decimals, read into units without floating point."""
 
     name = "amount"
@@ -69,7 +69,7 @@ class AmountType(click.ParamType):
         return units
 
 
-class AccountType(click.ParamType):
+class AccountType(click.ParamType[bytes]):
     """An SS58 address, 0x and 64 hex digits, or a development account such as //Bob."""
 
     name = "account"
@@ -87,7 +87,7 @@ class AccountType(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class HexType(click.ParamType):
+class HexType(click.ParamType[bytes]):
     """Bytes as 0x hex."""
 
     name = "hex"
