@@ -6,21 +6,25 @@ everyone knows it before execution. ``EXTRINSIC`` is what every signed extrinsic
 
 from __future__ import annotations
 
-EXTRINSIC = 250_000
+EXTRINSIC = 280_000
 """Decoding, the signature, nonce, era, fee and receipt of one extrinsic."""
 
 PER_BYTE = 4
 """Hashing and decoding one byte of an extrinsic."""
 
 CALLS = {
-    "balances.transfer": 180_000,
-    "balances.transfer_all": 200_000,
-    "balances.transfer_keep_alive": 180_000,
+    "balances.transfer": 150_000,
+    "balances.transfer_all": 160_000,
+    "balances.transfer_keep_alive": 150_000,
+    "disputes.open": 1_000_000,
+    "disputes.play": 1_000_000,
+    "disputes.play.group": 8_000_000,
+    "disputes.timeout": 2_000_000,
     "proofs.accept_audit": 300_000,
     "proofs.register": 400_000,
     "proofs.register.checkpoint": 1_000,
     "proofs.submit_verdict": 600_000,
-    "system.remark": 40_000,
+    "system.remark": 30_000,
     "tasks.accept": 250_000,
     "tasks.cancel": 500_000,
     "tasks.heartbeat": 120_000,

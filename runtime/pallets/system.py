@@ -156,10 +156,11 @@ def beacon(state: State, number: int, domain: bytes, identity: bytes) -> bytes |
 
 @PALLET.check
 def check(state: State) -> None:
-    """Every ancestor in the window is recorded, and nothing final lies in the future."""
+    """The window of block hashes reaches from the parent back as far as it should, and nothing final is to come."""
     number, kept = NUMBER.get(state), PARAMETERS.get(state).block.hash_count
     if FINALIZED.get(state) > number:
         raise InvariantBroken(f"block {FINALIZED.get(state)} is final at height {number}")
-    missing = [past for past in range(max(number - kept, 0), number) if not BLOCK_HASHES.contains(state, past)]
-    if missing:
-        raise InvariantBroken(f"the hashes of blocks {missing[:5]} are missing at height {number}")
+    oldest = max(number - kept, 0)
+    for past, expected in ((number - 1, number > 0), (oldest, number > 0), (oldest - 1, False), (number, False)):
+        if past >= 0 and BLOCK_HASHES.contains(state, past) != expected:
+            raise InvariantBroken(f"the hash of block {past} is {'missing' if expected else 'kept'} at height {number}")

@@ -83,9 +83,10 @@ def find_torsion() -> Point:
 
 
 TORSION = find_torsion()
-BASE = recover(4 * pow(5, -1, P) % P)
-assert BASE is not None
-BASE = BASE if BASE[0] % 2 == 0 else (P - BASE[0], BASE[1])
+BASE = (
+    15112221349535400772501151409588531511454012693041857206046113283949847762202,
+    46316835694926478169428394003475163141307993866256225615783033603165251855960,
+)
 
 
 @pytest.mark.parametrize(("seed", "public", "message", "signature"), RFC_8032)

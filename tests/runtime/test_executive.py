@@ -9,8 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.block import Block, Call, Header, Inherent, Seal, Slot, extrinsics_root, header_hash
+from runtime.block import (
+    Block,
+    Call,
+    Extrinsic,
+    Header,
+    Inherent,
+    Seal,
+    Slot,
+    decode_extrinsic,
+    extrinsics_root,
+    header_hash,
+)
 from runtime.codec import encode, replace
+from runtime.crypto import verify
 from runtime.errors import InvalidBlock, InvalidExtrinsic
 from runtime.executive import (
     BlockExecution,
@@ -19,8 +31,10 @@ from runtime.executive import (
     execute_block,
     finalize_block,
     initialize_block,
+    signature_of,
     validate_extrinsic,
 )
+from runtime.pallet import Context
 from runtime.pallets import balances, system, timestamp
 from runtime.state import MemoryBackend, State
 from tests.support import probe
@@ -149,6 +163,29 @@ def test_an_importer_pauses_between_extrinsics_and_reaches_the_same_state(chain:
     state = chain.state
     assert execute_block(state, chain.head, block) == execution.receipts
     assert state.changes() == execution.context.state.changes()
+
+
+def test_signatures_that_were_verified_before_are_not_verified_again(chain: TestChain) -> None:
+    raw = chain.sign("//Alice", TRANSFER)
+    item = decode_extrinsic(raw)
+    assert isinstance(item, Extrinsic)
+    public, signature, message = signature_of(chain.state, 1, header_hash(chain.head), item)
+    assert verify(public, signature, message)
+    forged = encode(replace(item, signature=bytes(64)))
+    block = block_of(chain, *build_inherents(1000), forged)
+    with pytest.raises(InvalidBlock, match="bad_signature"):
+        execute_block(chain.state, chain.head, block)
+    asked: list[bytes] = []
+
+    def remembered(ctx: Context, raw: bytes) -> bool:
+        asked.append(raw)
+        return True
+
+    execution = BlockExecution(chain.state, chain.head, block, remembered)
+    while execution.step():
+        pass
+    assert asked == list(block.body)
+    assert execution.receipts[1].ok
 
 
 def test_a_block_with_anything_not_includable_is_invalid(chain: TestChain) -> None:

@@ -105,7 +105,7 @@ def test_no_false_statement_has_a_proof_from_another_key_or_tree(
 
 def test_the_empty_tree_proves_that_nothing_is_there() -> None:
     for nodes in ({}, update(lambda path: None, {}).nodes):
-        proof = prove(nodes.get, [b"a", b"b"])  # type: ignore[arg-type]
+        proof = prove(nodes.get, [b"a", b"b"])
         assert verify_multiproof(EMPTY_ROOT, {b"a": None, b"b": None}, proof)
     assert update(lambda path: None, {}).root == EMPTY_ROOT
 
@@ -147,3 +147,17 @@ def test_a_damaged_store_is_a_typed_error() -> None:
             prove(nodes.get, [b"%d" % number for number in range(50)])
         with pytest.raises(MerkleError):
             update(nodes.get, {b"%d" % number: b"y" for number in range(50)})
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.dictionaries(st.integers(0, 40), values | st.none(), max_size=8), max_size=5))
+def test_places_that_share_long_prefixes_are_told_apart(batch_list: list[dict[int, bytes | None]]) -> None:
+    """Keys ground to collide for hundreds of bits only make their own branch deep."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(merkle, "hash_place", lambda key: key)
+        store = filled([{number.to_bytes(32, "big"): value for number, value in batch.items()} for batch in batch_list])
+        assert store.root == root_of(store.entries)
+        for number in range(0, 41, 8):
+            key = number.to_bytes(32, "big")
+            assert verify_proof(store.root, key, store.entries.get(key), prove(store.nodes.get, [key]))
+            assert not verify_proof(store.root, key, b"made up!", prove(store.nodes.get, [key]))
