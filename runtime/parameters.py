@@ -7,6 +7,7 @@ blocks unless the name says otherwise. Weights are nanoseconds on the reference 
 from __future__ import annotations
 
 from runtime.codec import U63, Record
+from runtime.dispute.parameters import DEV_DISPUTES, DisputeParameters
 from runtime.market_parameters import DEV_MARKET, MarketParameters
 
 PARTS = 1_000_000_000
@@ -54,6 +55,7 @@ class Parameters(Record):
     block: BlockParameters
     fees: FeeParameters
     market: MarketParameters
+    disputes: DisputeParameters
 
 
 DEV = Parameters(
@@ -79,6 +81,7 @@ DEV = Parameters(
         treasury_share=200_000_000,
     ),
     market=DEV_MARKET,
+    disputes=DEV_DISPUTES,
 )
 """One author, instant blocks; deadlines short enough to watch."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runtime.codec import Record
 from runtime.pallet import CallDefinition, EventRecord, Pallet
-from runtime.pallets import balances, proofs, system, tasks, timestamp, transaction_payment, treasury, workers
+from runtime.pallets import balances, disputes, proofs, system, tasks, timestamp, transaction_payment, treasury, workers
 
 PALLETS: tuple[Pallet, ...] = (
     system.PALLET,
@@ -15,6 +15,7 @@ PALLETS: tuple[Pallet, ...] = (
     workers.PALLET,
     tasks.PALLET,
     proofs.PALLET,
+    disputes.PALLET,
 )
 
 BY_NAME = {pallet.name: pallet for pallet in PALLETS}

@@ -1,0 +1,61 @@
+"""Disputes: the referee of the dispute game (`runtime.dispute`), its clocks, and what it costs to lose.
+
+A *challenger* opens a dispute about one segment of a proof and puts up a *bond*; the solver is the *defender*. They
+play moves in turn. Each has a *clock*: a budget of finalized blocks, which grows for both whenever a root is due that
+takes a replay. An empty clock loses. A challenger who wins voids the proof, and every other dispute about it ends with
+its bond returned; one who loses pays the bond to the defender, and clears nothing for anybody else.
+
+`storage` is what is kept, `calls` what people do, `clocks` keeps time, and `outcome` says how disputes end.
+"""
+
+from runtime.pallets.disputes.calls import Open, Play, compute_bond, is_turn_of
+from runtime.pallets.disputes.outcome import process_timeouts, require_open
+from runtime.pallets.disputes.storage import (
+    CANCELLED,
+    CHALLENGER_WON,
+    DEFENDER_WON,
+    DISPUTES,
+    GAMES,
+    MOVES,
+    NEXT,
+    OPEN,
+    OPEN_DISPUTES,
+    PALLET,
+    VERDICTS,
+    Dispute,
+    DisputeCancelled,
+    DisputeDecided,
+    DisputeOpened,
+    LoggedMove,
+    MovePlayed,
+    bond_reason,
+    parameters,
+)
+
+__all__ = [
+    "CANCELLED",
+    "CHALLENGER_WON",
+    "DEFENDER_WON",
+    "DISPUTES",
+    "GAMES",
+    "MOVES",
+    "NEXT",
+    "OPEN",
+    "OPEN_DISPUTES",
+    "PALLET",
+    "VERDICTS",
+    "Dispute",
+    "DisputeCancelled",
+    "DisputeDecided",
+    "DisputeOpened",
+    "LoggedMove",
+    "MovePlayed",
+    "Open",
+    "Play",
+    "bond_reason",
+    "compute_bond",
+    "is_turn_of",
+    "parameters",
+    "process_timeouts",
+    "require_open",
+]

@@ -1,0 +1,172 @@
+"""How disputes end: by a verdict of the game, by an empty clock, or because another one voided the claim."""
+
+from __future__ import annotations
+
+from runtime.codec import replace
+from runtime.dispute.game import turn
+from runtime.dispute.moves import Party
+from runtime.dispute.records import Evidence, Game, Reason, Verdict
+from runtime.pallet import Context, InvariantBroken
+from runtime.pallets import balances, proofs
+from runtime.pallets.disputes.clocks import stop_clock
+from runtime.pallets.disputes.storage import (
+    CANCELLATIONS,
+    CANCELLED,
+    CHALLENGER_WON,
+    DEFENDER_WON,
+    DISPUTES,
+    GAMES,
+    OPEN,
+    OPEN_DISPUTES,
+    PALLET,
+    TIMEOUTS,
+    VERDICTS,
+    Dispute,
+    DisputeCancelled,
+    DisputeDecided,
+    DisputeEnded,
+    Pointless,
+    UnknownDispute,
+    bond_reason,
+    parameters,
+)
+from runtime.state import State
+from runtime.weights import CALLS
+
+
+@PALLET.on_initialize
+def process_timeouts(ctx: Context) -> None:
+    """Decide the disputes whose mover's clock is empty."""
+    for timeout in TIMEOUTS.take_due(ctx.state, ctx.finalized, parameters(ctx.state).timeouts_per_block):
+        dispute, game = DISPUTES.get(ctx.state, timeout.dispute), GAMES.get(ctx.state, timeout.dispute)
+        if dispute is None or game is None or dispute.moves != timeout.moves:
+            continue
+        if is_pointless(ctx.state, timeout.dispute, dispute):
+            continue
+        ctx.consume(CALLS["disputes.timeout"])
+        silent = turn(game)
+        resolve(ctx, timeout.dispute, stop_clock(ctx, dispute, silent), silence(game, silent))
+
+
+@PALLET.on_initialize
+def process_cancellations(ctx: Context) -> None:
+    """Return the bonds of a portion of the disputes about voided claims."""
+    for pointless in CANCELLATIONS.take_due(ctx.state, ctx.number, 1):
+        for number in pointless.disputes:
+            ctx.consume(CALLS["disputes.timeout"])
+            _cancel(ctx, number)
+
+
+def is_pointless(state: State, number: int, dispute: Dispute) -> bool:
+    """Whether an open dispute only waits for its bond, because another one has voided the claim."""
+    return number not in (OPEN_DISPUTES.get(state, dispute.task) or ())
+
+
+def silence(game: Game, silent: Party) -> Verdict:
+    """The verdict against a party whose clock is empty."""
+    evidence = Evidence(
+        step=game.claim.job.first_step + max(game.step - 1, 0),
+        value=game.value,
+        operator="",
+        element=game.element,
+        operation=0,
+        opcode="",
+        operand="",
+        operands=(),
+        claimed="",
+        computed=f"no {game.phase} from the {silent}",
+        log=(),
+    )
+    return Verdict(silent.opponent, Reason.SILENCE, evidence, game.trail)
+
+
+def resolve(ctx: Context, number: int, dispute: Dispute, verdict: Verdict) -> None:
+    """End a dispute: move the bond, have the proofs pallet slash and reward, cancel what has become pointless."""
+    _close(ctx.state, number, dispute.task)
+    VERDICTS.put(ctx.state, number, verdict)
+    reward = 0
+    where = (dispute.task, dispute.segment, dispute.challenger)
+    if verdict.winner is Party.CHALLENGER:
+        balances.release(ctx, dispute.challenger, bond_reason(number), dispute.bond)
+        reward = proofs.on_challenger_won(ctx, *where)
+    else:
+        balances.move_held(ctx, dispute.challenger, bond_reason(number), dispute.defender, dispute.bond)
+        proofs.on_challenger_lost(ctx, *where)
+    won = verdict.winner is Party.CHALLENGER
+    status = CHALLENGER_WON if won else DEFENDER_WON
+    DISPUTES.put(ctx.state, number, replace(dispute, status=status, waits_for="", ended=ctx.number, reward=reward))
+    ctx.deposit(
+        DisputeDecided(
+            dispute=number,
+            task=dispute.task,
+            segment=dispute.segment,
+            challenger=dispute.challenger,
+            defender=dispute.defender,
+            winner=verdict.winner,
+            reason=verdict.reason,
+            evidence=verdict.evidence,
+            trail=verdict.trail,
+            reward=reward,
+            bond=0 if won else dispute.bond,
+        )
+    )
+    if won:
+        _cancel_others(ctx, dispute.task)
+
+
+def _cancel_others(ctx: Context, task: bytes) -> None:
+    """Cancel the disputes about a voided claim: the oldest at once, the others a portion in each block."""
+    others = OPEN_DISPUTES.get(ctx.state, task) or ()
+    OPEN_DISPUTES.delete(ctx.state, task)
+    portion = parameters(ctx.state).cancellations_at_once
+    for start in range(portion, len(others), portion):
+        CANCELLATIONS.schedule(ctx.state, ctx.number + start // portion, Pointless(others[start : start + portion]))
+    for number in others[:portion]:
+        _cancel(ctx, number)
+
+
+def _cancel(ctx: Context, number: int) -> None:
+    dispute = DISPUTES.get(ctx.state, number)
+    assert dispute is not None
+    GAMES.delete(ctx.state, number)
+    balances.release(ctx, dispute.challenger, bond_reason(number), dispute.bond)
+    proofs.on_dispute_cancelled(ctx, dispute.task, dispute.segment, dispute.challenger)
+    DISPUTES.put(ctx.state, number, replace(dispute, status=CANCELLED, waits_for="", ended=ctx.number))
+    ctx.deposit(DisputeCancelled(number, dispute.task, dispute.segment, dispute.challenger, dispute.bond))
+
+
+def _close(state: State, number: int, task: bytes) -> None:
+    """Forget the game, which only an open dispute needs."""
+    GAMES.delete(state, number)
+    left = tuple(other for other in OPEN_DISPUTES.get(state, task) or () if other != number)
+    if left:
+        OPEN_DISPUTES.put(state, task, left)
+    else:
+        OPEN_DISPUTES.delete(state, task)
+
+
+def require_open(state: State, number: int) -> tuple[Dispute, Game]:
+    """An open dispute and its game. Raises `UnknownDispute` or `DisputeEnded`."""
+    dispute, game = DISPUTES.get(state, number), GAMES.get(state, number)
+    if dispute is None:
+        raise UnknownDispute(f"dispute {number}")
+    if game is None or is_pointless(state, number, dispute):
+        raise DisputeEnded(f"dispute {number} ended in block {dispute.ended}: {dispute.status}")
+    return dispute, game
+
+
+@PALLET.check
+def check(state: State) -> None:
+    """Every open dispute has a game, a held bond and a running clock, or waits to be cancelled; no other one has."""
+    listed = {number for _, numbers in OPEN_DISPUTES.items(state) for number in numbers}
+    cancelled = {number for _, item in CANCELLATIONS.pending(state) for number in item.disputes}
+    running = {(item.dispute, item.moves) for _, item in TIMEOUTS.pending(state)}
+    for number, dispute in DISPUTES.items(state):
+        is_open = dispute.status == OPEN
+        if is_open != GAMES.contains(state, number) or is_open != (number in listed | cancelled):
+            raise InvariantBroken(f"dispute {number} is {dispute.status}, but its game or its place says otherwise")
+        held = balances.held(state, dispute.challenger, bond_reason(number))
+        if held != (dispute.bond if is_open else 0):
+            raise InvariantBroken(f"dispute {number} is {dispute.status} and holds {held} of a bond of {dispute.bond}")
+        if number in listed and (number, dispute.moves) not in running:
+            raise InvariantBroken(f"the clock of dispute {number} does not run")

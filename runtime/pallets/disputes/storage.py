@@ -1,0 +1,201 @@
+"""What the chain keeps about disputes: records, storage, events and errors of the pallet."""
+
+from __future__ import annotations
+
+from runtime.codec import U32, U63, AccountId, Hash, Record
+from runtime.deadlines import DeadlineQueue
+from runtime.dispute.moves import InvalidMove
+from runtime.dispute.parameters import DisputeParameters
+from runtime.dispute.records import Descent, Evidence, Game, Verdict
+from runtime.errors import DispatchError
+from runtime.pallet import Pallet
+from runtime.pallets import system
+from runtime.state import Map, State
+
+PALLET = Pallet("disputes")
+
+OPEN = "open"
+CHALLENGER_WON = "challenger_won"
+DEFENDER_WON = "defender_won"
+CANCELLED = "cancelled"
+
+
+class Dispute(Record):
+    """One dispute. ``moves`` were played; ``defender_blocks`` and ``challenger_blocks`` are left on the clocks.
+
+    ``waits_for`` is ``defender`` or ``challenger``, or empty at the end; that party's clock runs since finalized height
+    ``since`` and is empty at ``deadline``. ``ended`` is the block it ended in, 0 while it is open; ``reward`` is what a
+    winning challenger received.
+    """
+
+    task: Hash
+    segment: U32
+    challenger: AccountId
+    defender: AccountId
+    bond: U63
+    status: str
+    opened: U63
+    moves: U32
+    waits_for: str
+    defender_blocks: U63
+    challenger_blocks: U63
+    since: U63
+    deadline: U63
+    ended: U63
+    reward: U63
+
+
+class LoggedMove(Record):
+    """One move of a finished or running dispute: who played what, how long it was, and where the game stood then."""
+
+    mover: str
+    kind: str
+    bytes: U32
+    level: str
+    width: U63
+    height: U63
+    index: U63
+    block: U63
+
+
+class Timeout(Record):
+    """A deadline: the clock is empty if the dispute is still at this many moves."""
+
+    dispute: U63
+    moves: U32
+
+
+class Pointless(Record):
+    """Disputes whose claim another one has voided."""
+
+    disputes: tuple[U63, ...]
+
+
+# --- storage
+
+NEXT = PALLET.value("next", U63, 0)
+"""The number of the next dispute."""
+DISPUTES: Map[int, Dispute] = PALLET.map("disputes", U63, Dispute)
+GAMES: Map[int, Game] = PALLET.map("games", U63, Game)
+"""Only of open disputes."""
+VERDICTS: Map[int, Verdict] = PALLET.map("verdicts", U63, Verdict)
+MOVES: Map[tuple[int, int], LoggedMove] = PALLET.map("moves", tuple[U63, U32], LoggedMove)
+"""(dispute, number from 0) -> the move, for whoever wants to draw the descent."""
+OPEN_DISPUTES: Map[bytes, tuple[int, ...]] = PALLET.map("open_disputes", Hash, tuple[U63, ...])
+"""Task -> its open disputes, in the order of their opening. Their number has no bound but the bonds: with one, a solver
+could fill the places with sham challengers and keep the honest ones out."""
+TIMEOUTS: DeadlineQueue[Timeout] = DeadlineQueue(PALLET, "timeouts", Timeout)
+CANCELLATIONS: DeadlineQueue[Pointless] = DeadlineQueue(PALLET, "cancellations", Pointless)
+"""Disputes about a voided claim that no block had room to cancel yet."""
+
+# --- events
+
+
+@PALLET.event
+class DisputeOpened(Record):
+    """A challenger disputes a segment; the defender must move before finalized height ``deadline``."""
+
+    dispute: U63
+    task: Hash
+    segment: U32
+    challenger: AccountId
+    defender: AccountId
+    bond: U63
+    deadline: U63
+
+
+@PALLET.event
+class MovePlayed(Record):
+    """Move ``number`` was legal. ``phase`` is what the game waits for now, ``turn`` from whom, until ``deadline``.
+
+    The move that ends a game has phase ``decided``, and the event of the decision follows.
+    """
+
+    dispute: U63
+    number: U32
+    mover: str
+    kind: str
+    bytes: U32
+    phase: str
+    turn: str
+    level: str
+    width: U63
+    height: U63
+    index: U63
+    deadline: U63
+
+
+@PALLET.event
+class DisputeDecided(Record):
+    """A dispute ended. A winning challenger received ``reward`` of the slash, a losing one paid its ``bond``."""
+
+    dispute: U63
+    task: Hash
+    segment: U32
+    challenger: AccountId
+    defender: AccountId
+    winner: str
+    reason: str
+    evidence: Evidence
+    trail: tuple[Descent, ...]
+    reward: U63
+    bond: U63
+
+
+@PALLET.event
+class DisputeCancelled(Record):
+    """Another dispute voided the claim; the challenger has its bond back."""
+
+    dispute: U63
+    task: Hash
+    segment: U32
+    challenger: AccountId
+    bond: U63
+
+
+# --- errors
+
+PALLET.error(InvalidMove)
+
+
+@PALLET.error
+class UnknownDispute(DispatchError):
+    """There is no dispute of this number."""
+
+
+@PALLET.error
+class DisputeEnded(DispatchError):
+    """The dispute is over."""
+
+
+@PALLET.error
+class NotAParty(DispatchError):
+    """Only the challenger and the defender of a dispute play in it."""
+
+
+@PALLET.error
+class ClockEmpty(DispatchError):
+    """The clock ran out before this move: the dispute is lost with the next block."""
+
+
+@PALLET.error
+class DefendsItself(DispatchError):
+    """A solver cannot dispute its own claim."""
+
+
+@PALLET.error
+class StaleMove(DispatchError):
+    """The move answers another position: it was sent twice, or the game went on."""
+
+
+# --- what every part of the pallet reads
+
+
+def parameters(state: State) -> DisputeParameters:
+    """The figures of the game on this network."""
+    return system.parameters(state).disputes
+
+
+def bond_reason(number: int) -> bytes:
+    """The reason under which the bond of a dispute is held."""
+    return b"dispute:" + number.to_bytes(8, "big")
