@@ -49,6 +49,14 @@ def test_a_sum_cannot_be_moved_between_siblings(gas: int) -> None:
     assert not verify_gas_path(root, WIDTH, 0, ENTRIES[0], path)
 
 
+@pytest.mark.parametrize("index", range(WIDTH))
+def test_a_sum_cannot_be_moved_between_levels(index: int) -> None:
+    first, second, *rest = TREE.path(index)
+    for shift in (1, -1):
+        moved = GasNode(first.hash, first.gas + shift), GasNode(second.hash, second.gas - shift)
+        assert not verify_gas_path(TREE.root, WIDTH, index, ENTRIES[index], (*moved, *rest))
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 8, 9])
 def test_a_tree_of_any_width_proves_its_leaves(count: int) -> None:
     tree = GasTree(ENTRIES[:count])
