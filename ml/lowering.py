@@ -1,8 +1,8 @@
 """Lowering rules: how each aten operator of a traced step is said in Solvent's operators.
 
 A rule is one function in `RULES`, keyed by the overload's full name. It gets the builder and the traced node's
-arguments, in which every tensor is already a `Ref`, and returns the `Ref` (or tuple of them) of its result. What has no rule is
-refused by name, with the line of the user's code that asked for it.
+arguments, in which every tensor is already a `Ref`, and returns the `Ref` (or tuple of them) of its result. What has
+no rule is refused by name, with the line of the user's code that asked for it.
 """
 
 from __future__ import annotations
@@ -76,8 +76,12 @@ def _first(node: Application) -> Ref:
 
 @lowers("aten.t.default", "aten.numpy_T.default")
 def transpose(builder: Builder, node: Application) -> Ref:
-    source: Ref = node.args[0]
-    return replace(source, transposed=not source.transposed) if len(node.shape) == 2 else source
+    return _flip(node) if len(node.shape) == 2 else _first(node)
+
+
+def _flip(node: Application) -> Ref:
+    source = _first(node)
+    return replace(source, transposed=not source.transposed)
 
 
 @lowers("aten.transpose.int", "aten.permute.default")
@@ -92,7 +96,7 @@ def permute(builder: Builder, node: Application) -> Ref:
     if order == sorted(order):
         return _first(node)
     require(rank == 2, f"only matrices can be transposed, not a tensor of shape {node.shape}")
-    return transpose(builder, node)
+    return _flip(node)
 
 
 @lowers(

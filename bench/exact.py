@@ -1,0 +1,145 @@
+"""Exact training against PyTorch eager: time per step of an MLP 784-128-64-10, batch 64, momentum SGD, on this machine.
+
+Both sides train the same model on the same batches. Measurements alternate, many steps each, and the ratio is the
+median over pairs of neighbours, so that a busy machine slows both alike.
+
+Run: ``python bench/exact.py [--quick] [--json]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from ml.capture import capture_task
+from ml.data import Dataset
+from ml.executor import Executor
+from ml.job import JobInputs, compute_scalars_root
+from runtime.vm.job import Job
+
+BATCH = 64
+LAYERS = (784, 128, 64, 10)
+
+
+def build_model() -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for width, following in itertools.pairwise(LAYERS):
+        layers += [nn.Linear(width, following), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+class SolventSide:
+    """The captured step on the exact kernels."""
+
+    def __init__(self, data: Dataset, threads: int, steps: int) -> None:
+        model = build_model()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+        task = capture_task(model, nn.CrossEntropyLoss(), optimizer, data.layout, batch_size=BATCH, steps=steps)
+        train, _, _ = task.check()
+        self.job = Job(
+            program=train.root,
+            start=bytes(32),
+            first_step=0,
+            steps=steps,
+            seed=1,
+            data=data.source(bytes(32), BATCH),
+            scalar_names=task.scalar_names,
+            scalars_root=compute_scalars_root(task.scalars),
+            scalar_rows=steps,
+        )
+        self.inputs = JobInputs(self.job, data.fields, task.scalars)
+        self.executor = Executor(train, threads)
+        state = {f"model.{name}": tensor.detach().numpy() for name, tensor in model.named_parameters()}
+        zeros = {f"momentum.{name}": np.zeros(tensor.shape, np.float32) for name, tensor in model.named_parameters()}
+        self.executor.load(state | zeros)
+
+    def step(self, number: int) -> None:
+        self.executor.advance(self.job, number, self.inputs.batch(number), self.inputs.scalars(number))
+
+
+class TorchSide:
+    """The same step in PyTorch eager, as a user would write it."""
+
+    def __init__(self, data: Dataset, inputs: JobInputs) -> None:
+        self.model = build_model()
+        self.loss = nn.CrossEntropyLoss()
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.05, momentum=0.9)
+        self.pixels = torch.from_numpy(data.fields["pixels"])
+        self.labels = torch.from_numpy(data.fields["label"]).long()
+        self.inputs = inputs
+
+    def step(self, number: int) -> None:
+        rows = torch.from_numpy(self.inputs.indices(number))
+        pixels = self.pixels[rows].to(torch.float32) * (1 / 255)
+        self.optimizer.zero_grad()
+        self.loss(self.model(pixels), self.labels[rows]).backward()
+        self.optimizer.step()
+
+
+def random_digits(samples: int) -> Dataset:
+    """Bytes and labels of MNIST's shape; the time of a step does not depend on what they are."""
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (samples, LAYERS[0]), dtype=np.uint8)
+    return Dataset({"pixels": pixels, "label": generator.integers(0, 10, samples, dtype=np.int32)})
+
+
+def seconds_per_step(side: SolventSide | TorchSide, first: int, steps: int) -> float:
+    start = time.perf_counter()
+    for number in range(first, first + steps):
+        side.step(number)
+    return (time.perf_counter() - start) / steps
+
+
+def measure(threads: int, pairs: int, steps: int) -> dict[str, float]:
+    """Microseconds per step of both, and the median ratio of neighbouring measurements."""
+    torch.set_num_threads(threads)
+    data = random_digits(2048)
+    ours = SolventSide(data, threads, (pairs + 1) * steps)
+    theirs = TorchSide(data, ours.inputs)
+    exact, eager = [], []
+    for pair in range(pairs + 1):
+        first = pair * steps
+        exact.append(seconds_per_step(ours, first, steps))
+        eager.append(seconds_per_step(theirs, first, steps))
+    ratios = [left / right for left, right in zip(exact[1:], eager[1:], strict=True)]
+    return {
+        "threads": threads,
+        "exact_us": 1e6 * statistics.median(exact[1:]),
+        "eager_us": 1e6 * statistics.median(eager[1:]),
+        "ratio": statistics.median(ratios),
+        "ratio_low": min(ratios),
+        "ratio_high": max(ratios),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter measurements")
+    parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
+    options = parser.parse_args()
+    pairs, steps = (5, 50) if options.quick else (21, 200)
+    rows = [measure(threads, pairs, steps) for threads in (1, 2)]
+    if options.json:
+        print(json.dumps({"benchmark": "exact", "model": "-".join(map(str, LAYERS)), "batch": BATCH, "rows": rows}))
+        return
+    print(f"{'threads':>7}  {'exact us':>9}  {'eager us':>9}  {'ratio':>6}  range")
+    for row in rows:
+        print(
+            f"{row['threads']:>7.0f}  {row['exact_us']:>9.1f}  {row['eager_us']:>9.1f}  {row['ratio']:>6.2f}  "
+            f"{row['ratio_low']:.2f}..{row['ratio_high']:.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
