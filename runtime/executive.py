@@ -208,8 +208,10 @@ def _apply_inherent(ctx: Context, raw: bytes, item: Inherent) -> Receipt:
     name = (item.call.pallet, item.call.name)
     if definition is None:
         raise InvalidExtrinsic("unknown_call", f"there is no inherent {item.call.pallet}.{item.call.name}"[:200])
-    if name in ctx.inherents or len(ctx.inherents) < len(ctx.body):
-        raise InvalidBlock(f"the inherent {definition.pallet}.{definition.name} comes twice or after an extrinsic")
+    order = [(pallet.name, known) for pallet in registry.PALLETS for known in pallet.inherents]
+    in_order = not ctx.inherents or order.index(ctx.inherents[-1]) < order.index(name)
+    if not in_order or len(ctx.inherents) < len(ctx.body):
+        raise InvalidBlock(f"the inherent {definition.pallet}.{definition.name} comes twice, or too late in the body")
     ctx.extrinsic, first_event = len(ctx.body), len(ctx.events)
     try:
         arguments: Record = decode(item.call.arguments, definition.arguments)

@@ -56,7 +56,8 @@ def test_the_multiplier_follows_the_exact_formula_within_rounding(multiplier: in
     moved = compute_next_multiplier(PRICES, multiplier, fullness)
     step = Fraction(PRICES.adjustment, PARTS) * Fraction(fullness - PRICES.target_fullness, PARTS)
     exact = multiplier * (1 + step + step * step / 2)
-    bounded: Fraction | int = max(PRICES.minimum_multiplier, min(exact, PRICES.maximum_multiplier))
+    lowest, highest = Fraction(PRICES.minimum_multiplier), Fraction(PRICES.maximum_multiplier)
+    bounded = max(lowest, min(exact, highest))
     assert abs(moved - bounded) <= Fraction(3 * multiplier, PARTS) + 1
     if moved != multiplier:
         assert (moved > multiplier) == (fullness > PRICES.target_fullness)
