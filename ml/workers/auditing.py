@@ -1,4 +1,4 @@
-"""Replaying segments of other people's proofs, and disputing those that differ: what verifiers and whistleblowers share."""
+"""Replaying segments of other people's proofs, and disputing those that differ, for verifiers and whistleblowers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ml.dispute import Challenger
 from ml.proof import fetch_manifest, fetch_state
 from ml.replay import StepRunner, replay_claim
 from ml.trace import ExecutorTracer
-from ml.workers.disputing import Match, play_turn
+from ml.workers.disputing import play_disputes
 from ml.workers.materials import Materials, fetch_materials
 from ml.workers.session import Session
 from runtime.codec import encode
@@ -51,18 +51,9 @@ class Auditor:
         self.session.call("disputes", disputes.Open(name, segment))
         self.session.journal.event("dispute_opened", task=name.hex(), segment=segment)
 
-    def play(self, proofs_of: Callable[[bytes], tuple[TaskSpec, Proof] | None]) -> bool:
-        """Make this account's moves in the disputes it challenges. Whether any was made."""
-        moved = False
-        for identity, dispute in self.session.chain.items(disputes.DISPUTES):
-            if dispute.challenger != self.session.account:
-                continue
-            found = proofs_of(dispute.task)
-            if found is not None:
-                match, (spec, proof) = Match(identity, dispute), found
-                player = self._player(dispute.task, spec, proof, dispute.segment)
-                moved = play_turn(self.session, match, lambda player=player: player) or moved
-        return moved
+    def play(self, name: bytes, spec: TaskSpec, proof: Proof) -> bool:
+        """Make this account's moves in the disputes about a task that it challenges. Whether any was made."""
+        return play_disputes(self.session, name, lambda _, dispute: self._player(name, spec, proof, dispute.segment))
 
     def forget(self, names: set[bytes]) -> None:
         """Drop what is kept of all tasks but these."""

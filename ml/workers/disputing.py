@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from ml.workers.session import Session
 from runtime.codec import encode
 from runtime.dispute.moves import Move
 from runtime.dispute.records import Game
 from runtime.pallets import disputes
+from runtime.pallets.disputes import Dispute
 
 
 class Player(Protocol):
@@ -19,25 +19,29 @@ class Player(Protocol):
     def next_move(self, game: Game) -> Move | None: ...
 
 
-@dataclass(frozen=True)
-class Match:
-    """One dispute as read from the chain."""
-
-    identity: bytes
-    dispute: Any
+PlayerOf = Callable[[int, Dispute], Player]
+"""Builds the player of a dispute when its first move is due; it may replay a whole segment."""
 
 
-def play_turn(session: Session, match: Match, player_of: Callable[[], Player]) -> bool:
-    """Answer if it is this account's turn; whether a move was sent. ``player_of`` may replay a whole segment."""
-    game = match.dispute.game
-    if not disputes.is_turn_of(match.dispute, session.account):
+def play_disputes(session: Session, task: bytes, player_of: PlayerOf) -> bool:
+    """Move in every open dispute about a task in which it is this account's turn. Whether any move was made."""
+    moved = False
+    numbers: tuple[int, ...] = session.chain.read(disputes.OPEN_DISPUTES, task) or ()
+    for number in numbers:
+        dispute: Dispute | None = session.chain.read(disputes.DISPUTES, number)
+        game: Game | None = session.chain.read(disputes.GAMES, number)
+        if dispute is not None and game is not None:
+            moved = _play(session, number, dispute, game, player_of) or moved
+    return moved
+
+
+def _play(session: Session, number: int, dispute: Dispute, game: Game, player_of: PlayerOf) -> bool:
+    if not disputes.is_turn_of(dispute, session.account):
         return False
-    move = player_of().next_move(game)
+    move = player_of(number, dispute).next_move(game)
     if move is None:
         return False
-    session.call("disputes", disputes.Play(match.identity, match.dispute.moves, move))
-    session.journal.event(
-        "move", dispute=match.identity.hex(), number=match.dispute.moves, kind=type(move).__name__,
-        level=str(game.cursor.level), bytes=len(encode(move)),
-    )  # fmt: skip
+    session.call("disputes", disputes.Play(number, dispute.moves, move))
+    kind, level = type(move).__name__, str(game.cursor.level)
+    session.journal.event("move", dispute=number, number=dispute.moves, kind=kind, level=level, bytes=len(encode(move)))
     return True

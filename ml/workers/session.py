@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ml.artifacts import ArtifactError
 from ml.workers.journal import Journal
 from runtime.codec import Record
 from runtime.crypto import public_key, to_ss58
 from runtime.errors import SolventError
 from solvent.client import NodeUnreachable, Outcome
 
-POLL_SECONDS = 0.25
+POLL_SECONDS = 0.2
+RETRY_SECONDS = 1.0
+"""Pause after an error that is not the connection's."""
 PATIENCE_SECONDS = 120.0
 """How long a node may stay away before a worker gives up."""
 
@@ -78,24 +79,32 @@ class Worker(Protocol):
 
 
 def run(worker: Worker, patience: float = PATIENCE_SECONDS) -> None:
-    """Give a worker its turns until it is told to stop. Raises `NodeUnreachable` when the node stays away too long."""
-    session = worker.session
+    """Give a worker its turns until it is told to stop. Raises `NodeUnreachable` when the node stays away too long.
+
+    Every other error of the protocol concerns one task or one call: it is logged once, and the worker goes on.
+    """
+    session, journal = worker.session, worker.session.journal
     lost_at: float | None = None
+    complaint = ""
     while not session.stopped():
         busy = False
         try:
             busy = worker.turn()
+            complaint = ""
             if lost_at is not None:
-                session.journal.event("node_back", away_seconds=round(time.monotonic() - lost_at, 1))
+                journal.event("node_back", away_seconds=round(time.monotonic() - lost_at, 1))
                 lost_at = None
         except NodeUnreachable as error:
             now = time.monotonic()
             if lost_at is None:
                 lost_at = now
-                session.journal.event("node_away", error=str(error), patience_seconds=patience)
+                journal.event("node_away", error=str(error), patience_seconds=patience)
             if now - lost_at > patience:
                 raise
-        except (CallFailed, ArtifactError) as error:
-            session.journal.event("refused", error=f"{type(error).__name__}: {error}")
+        except SolventError as error:
+            if complaint != str(error):
+                complaint = str(error)
+                journal.event("refused", error=f"{type(error).__name__}: {error}")
+            time.sleep(RETRY_SECONDS)
         if not busy:
             time.sleep(POLL_SECONDS)

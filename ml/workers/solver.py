@@ -11,15 +11,17 @@ import numpy as np
 from ml.dispute import Defender
 from ml.proof import upload_manifest, upload_proof
 from ml.trace import ExecutorTracer
-from ml.workers.disputing import Match, play_turn
+from ml.workers.disputing import play_disputes
 from ml.workers.materials import Materials, fetch_materials
 from ml.workers.registration import Offer, ensure_registered, pause
 from ml.workers.session import CallFailed, Session
 from ml.workers.strategies import SolverStrategy
 from ml.workers.training import Trainer
-from runtime.pallets import disputes, proofs, tasks, workers
+from runtime.pallets import proofs, tasks, workers
+from runtime.pallets.disputes import Dispute
+from runtime.pallets.proofs import Proof
 from runtime.pallets.tasks import Task, segment_job
-from runtime.pallets.tasks.storage import ASSIGNED, TRAINING
+from runtime.pallets.tasks.storage import ASSIGNED, DISPUTED, TRAINING
 from solvent.client import NodeUnreachable
 
 ROLE = workers.SOLVER
@@ -33,7 +35,7 @@ class Solver:
         self.offer = offer
         self.strategy = strategy or SolverStrategy()
         self._materials: dict[bytes, Materials] = {}
-        self._players: dict[bytes, Defender] = {}
+        self._players: dict[int, Defender] = {}
 
     def turn(self) -> bool:
         """Do the next thing that is due for one of this worker's tasks."""
@@ -47,7 +49,7 @@ class Solver:
                 return self._accept(name, task)
             if task.status == TRAINING:
                 return self._train(name, task)
-            if task.status == "disputed" and self.strategy.defends and self._defend(name, task):
+            if task.status == DISPUTED and self.strategy.defends and self._defend(name, task):
                 return True
         return False
 
@@ -95,30 +97,24 @@ class Solver:
         manifest = upload_proof(session.chain, session.seed, name, spec, materials.store)
         blob = upload_manifest(session.chain, session.seed, manifest)
         roots = tuple(state.root for state in manifest.states)
-        session.call("proofs", proofs.Register(name, roots, blob))
+        session.call("proofs", proofs.RegisterProof(name, roots, blob))
         session.journal.event("proof_registered", task=name.hex(), checkpoints=len(roots), manifest=blob.hex())
 
     def _defend(self, name: bytes, task: Task) -> bool:
         """Answer every dispute on this task in which it is this worker's turn."""
-        moved = False
-        for identity, dispute in self.session.chain.items(disputes.DISPUTES):
-            if dispute.task == name and dispute.defender == self.session.account:
-                match = Match(identity, dispute)
-                moved = play_turn(self.session, match, lambda match=match: self._player(name, task, match)) or moved
-        return moved
+        return play_disputes(self.session, name, lambda number, dispute: self._player(name, task, number, dispute))
 
-    def _player(self, name: bytes, task: Task, match: Match) -> Defender:
-        if match.identity not in self._players:
-            materials, segment = self.materials(name, task), match.dispute.segment
-            roots = materials.store.roots()
-            proof = self.session.chain.read(proofs.PROOFS, name)
+    def _player(self, name: bytes, task: Task, number: int, dispute: Dispute) -> Defender:
+        if number not in self._players:
+            proof: Proof | None = self.session.chain.read(proofs.PROOFS, name)
             if proof is None:
                 raise CallFailed(f"task {name.hex()} is disputed but has no proof")
+            materials, segment = self.materials(name, task), dispute.segment
             job = segment_job(task.spec, proof.checkpoints, segment)
-            start = materials.store.load(job.first_step, roots[job.first_step]) if segment else {}
+            start = materials.store.load(job.first_step, job.start) if segment else {}
             tracer = ExecutorTracer(self.strategy.runner(materials, segment), job, start)
-            self._players[match.identity] = Defender(tracer)
-        return self._players[match.identity]
+            self._players[number] = Defender(tracer)
+        return self._players[number]
 
     def _forget(self, jobs: tuple[bytes, ...]) -> None:
         for name in set(self._materials) - set(jobs):

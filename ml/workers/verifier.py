@@ -16,7 +16,7 @@ from ml.workers.strategies import HONEST, LIE, RUBBER_STAMP
 from runtime.pallets import proofs, tasks, workers
 from runtime.pallets.proofs import Audit, Board, Proof
 from runtime.pallets.proofs.storage import DISPUTING, DRAWN, FAILED, OPENED, REPLACED
-from runtime.pallets.tasks import Task, TaskSpec
+from runtime.pallets.tasks import Task
 from runtime.trees import hash_tagged
 
 ROLE = workers.VERIFIER
@@ -61,10 +61,6 @@ class Verifier:
         mine = [audit for audit in board.audits if audit.verifier == self.session.account] if board else []
         return next((audit for audit in reversed(mine) if audit.status != REPLACED), None)
 
-    def _proof(self, name: bytes) -> tuple[TaskSpec, Proof] | None:
-        task, proof = self.session.chain.read(tasks.TASKS, name), self.session.chain.read(proofs.PROOFS, name)
-        return None if task is None or proof is None else (task.spec, proof)
-
     def _act(self, name: bytes, task: Task, audit: Audit) -> bool:
         secret = self.secret(name, task.attempt)
         if audit.status == DRAWN:
@@ -72,23 +68,22 @@ class Verifier:
             self.session.call("proofs", proofs.AcceptAudit(name, commitment))
             self.session.journal.event("audit_accepted", task=name.hex(), commitment=commitment.hex())
             return True
+        proof: Proof | None = self.session.chain.read(proofs.PROOFS, name)
+        if proof is None or proof.attempt != task.attempt:
+            return False
         if audit.status == OPENED:
-            return self._give_verdict(name, task, audit, secret)
+            return self._give_verdict(name, task, proof, audit, secret)
         if audit.status == FAILED:
             self.auditor.open_dispute(name, audit.failed[0])
             return True
-        return audit.status == DISPUTING and self.auditor.play(self._proof)
+        return audit.status == DISPUTING and self.auditor.play(name, task.spec, proof)
 
-    def _give_verdict(self, name: bytes, task: Task, audit: Audit, secret: bytes) -> bool:
-        found = self._proof(name)
-        if found is None:
-            return False
-        spec, proof = found
-        segments = proofs.audit_segments(spec, audit, secret)
+    def _give_verdict(self, name: bytes, task: Task, proof: Proof, audit: Audit, secret: bytes) -> bool:
+        segments = proofs.audit_segments(task.spec, audit, secret)
         self.session.journal.event("audit_drawn", task=name.hex(), segments=list(segments))
         failed: tuple[int, ...] = ()
         if self.strategy != RUBBER_STAMP:
-            failed = tuple(segment for segment in segments if not self.auditor.holds(name, spec, proof, segment))
+            failed = tuple(one for one in segments if not self.auditor.holds(name, task.spec, proof, one))
         self.session.call("proofs", proofs.SubmitVerdict(name, secret, failed))
         verdict = "fail" if failed else "pass"
         self.session.journal.event("verdict", task=name.hex(), verdict=verdict, failed=list(failed))

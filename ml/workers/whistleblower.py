@@ -1,7 +1,7 @@
 """The whistleblower: re-runs what verifiers passed, and disputes what they should not have.
 
 It looks at tasks in their challenge window, replays the segments that were audited and some that were not, and reports
-what it finds. It needs no registration: a dispute's bond is all that it stakes.
+what it finds. It needs no registration: the bond of a dispute is all that it stakes.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from ml.workers.session import Session
 from runtime.pallets import proofs, tasks
 from runtime.pallets.proofs import Board, Proof
 from runtime.pallets.proofs.storage import WINDOW
-from runtime.pallets.tasks import Task, TaskSpec, segment_count
+from runtime.pallets.tasks import Task, segment_count
+from runtime.pallets.tasks.storage import AUDITING, DISPUTED, LIVE
 from runtime.pallets.workers import derive_number
 from runtime.trees import hash_tagged
-
-ENDED = ("settled", "failed", "cancelled", "expired")
 
 
 class Whistleblower:
@@ -31,31 +30,33 @@ class Whistleblower:
         """Check one proof, or move in a dispute."""
         live: set[bytes] = set()
         for name, task in self.session.chain.items(tasks.TASKS):
-            if task.status in ENDED:
+            if task.status not in LIVE:
                 continue
             live.add(name)
-            if self._may_check(name, task) and self._check(name, task):
+            if task.status in (AUDITING, DISPUTED) and self._act(name, task):
                 return True
         self.auditor.forget(live)
-        return self.auditor.play(self._proof)
+        return False
 
     def leave(self) -> None:
         """Nothing to say: nobody waits for a whistleblower."""
 
-    def _proof(self, name: bytes) -> tuple[TaskSpec, Proof] | None:
-        task, proof = self.session.chain.read(tasks.TASKS, name), self.session.chain.read(proofs.PROOFS, name)
-        return None if task is None or proof is None else (task.spec, proof)
+    def _act(self, name: bytes, task: Task) -> bool:
+        board: Board | None = self.session.chain.read(proofs.AUDITS, name)
+        proof: Proof | None = self.session.chain.read(proofs.PROOFS, name)
+        if board is None or proof is None or not proof.attempt == board.attempt == task.attempt:
+            return False
+        if self._may_check(name, task) and board.phase == WINDOW:
+            self._check(name, task, board, proof)
+            return True
+        return self.auditor.play(name, task.spec, proof)
 
     def _may_check(self, name: bytes, task: Task) -> bool:
         mine = self.session.account in (task.solver, task.submitter)
         return not mine and (name, task.attempt) not in self._checked
 
-    def _check(self, name: bytes, task: Task) -> bool:
-        """Re-run the audited segments of a proof in its window, and random others; False if it is not there yet."""
-        board: Board | None = self.session.chain.read(proofs.AUDITS, name)
-        proof: Proof | None = self.session.chain.read(proofs.PROOFS, name)
-        if board is None or proof is None or board.phase != WINDOW or board.attempt != task.attempt:
-            return False
+    def _check(self, name: bytes, task: Task, board: Board, proof: Proof) -> None:
+        """Re-run the audited segments of a proof in its window, and random others; dispute the first that differs."""
         audited = sorted({segment for audit in board.audits for segment in audit.segments})
         segments = [*audited, *self._others(name, task, audited)]
         self.session.journal.event("recheck", task=name.hex(), audited=audited, segments=segments)
@@ -64,7 +65,6 @@ class Whistleblower:
         if wrong:
             self.auditor.open_dispute(name, wrong[0])
         self._checked.add((name, task.attempt))
-        return True
 
     def _others(self, name: bytes, task: Task, audited: list[int]) -> list[int]:
         """Segments nobody audited, drawn from this account's own secret: a solver cannot know which."""

@@ -1,0 +1,122 @@
+"""Everyone who cheats loses, everyone who was right is paid, and the task is still trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runtime.pallets import disputes
+from runtime.pallets.disputes import CHALLENGER_WON, DEFENDER_WON
+from runtime.parameters import TOKEN
+from tests.scenarios.market import BOND, Market
+from tests.scenarios.tiny import tiny_task
+from tests.support.chain import account
+
+SOLVER1, SOLVER2, MALLORY = account("//Solver1"), account("//Solver2"), account("//Mallory")
+VERIFIER1, VERIFIER2, WHISTLE = account("//Verifier1"), account("//Verifier2"), account("//Whistle")
+
+
+@pytest.fixture
+def market(tmp_path: Path) -> Market:
+    return Market(tmp_path)
+
+
+def test_one_wrong_multiplication_costs_the_solver_its_stake_and_the_task_is_trained_by_another(market: Market) -> None:
+    market.verifier("//Verifier1")
+    mallory = market.solver("//Mallory", "corrupt")
+    name = market.submit(tiny_task())
+    market.run_until(name, "training", "proved")
+    market.verifier("//Verifier2")
+    market.solver("//Solver1")
+
+    task = market.run_until(name, "settled")
+
+    dispute, verdict = market.dispute(), market.chain.read(disputes.VERDICTS, 0)
+    fault = mallory.strategy.training_runner(mallory.materials(name, task)).faulty_step
+    assert dispute.status == CHALLENGER_WON
+    assert dispute.defender == MALLORY
+    assert verdict.reason == "wrong_result"
+    assert verdict.evidence.opcode == "FMA_F32"
+    assert verdict.evidence.step == fault
+    assert verdict.evidence.claimed != verdict.evidence.computed
+    assert [descent.level for descent in verdict.trail] == ["segment", "step", "tensor", "trace"]
+    assert market.slashes(name)[MALLORY] == task.estimate.solver_lock
+    assert market.payments(name)[dispute.challenger, "challenger"] == dispute.reward > 0
+    assert task.solver == SOLVER1
+    assert market.bond("//Mallory", "solver") == BOND - task.estimate.solver_lock
+
+
+def test_a_silent_solver_loses_by_the_clock(market: Market) -> None:
+    market.verifier("//Verifier1")
+    market.solver("//Mallory", "silent")
+    name = market.submit(tiny_task())
+    market.run_until(name, "training", "proved")
+    market.verifier("//Verifier2")
+    market.solver("//Solver1")
+
+    task = market.run_until(name, "settled")
+
+    verdict = market.chain.read(disputes.VERDICTS, 0)
+    assert (verdict.winner, verdict.reason) == ("challenger", "silence")
+    assert MALLORY in market.slashes(name)
+    assert task.solver == SOLVER1
+
+
+def test_a_rubber_stamping_verifier_is_slashed_with_the_solver_it_passed(market: Market) -> None:
+    market.verifier("//Verifier1", "rubber-stamp")
+    market.solver("//Mallory", "corrupt")
+    market.whistleblower("//Whistle", extra_segments=0)
+    name = market.submit(tiny_task())
+    market.run(lambda: bool(market.task(name).slashes))
+    market.solver("//Solver1")
+    market.verifier("//Verifier2")
+
+    task = market.run_until(name, "settled")
+
+    assert market.dispute().challenger == WHISTLE
+    assert market.dispute().status == CHALLENGER_WON
+    assert set(market.slashes(name)) == {MALLORY, VERIFIER1}
+    assert market.payments(name)[WHISTLE, "challenger"] > 0
+    assert (VERIFIER1, "verifier") not in market.payments(name)
+    assert task.solver == SOLVER1
+    assert (VERIFIER2, "verifier") in market.payments(name)
+
+
+def test_a_whistleblower_finds_what_no_audit_drew(market: Market) -> None:
+    market.verifier("//Verifier1")
+    market.solver("//Mallory", "corrupt", step=6)
+    market.whistleblower("//Whistle", extra_segments=3)
+    names = [market.submit(tiny_task(salt, audits=1)) for salt in range(4)]
+    market.run(lambda: all(market.task(name).attempt == 1 and market.task(name).slashes for name in names))
+    challengers = {dispute.challenger for _, dispute in market.chain.items(disputes.DISPUTES)}
+    assert challengers == {VERIFIER1, WHISTLE}
+
+
+def test_a_verifier_that_accuses_an_honest_solver_loses_its_bond(market: Market) -> None:
+    market.verifier("//Verifier1", "lie")
+    market.solver("//Solver1")
+    name = market.submit(tiny_task())
+    market.run(lambda: bool(market.chain.items(disputes.DISPUTES)))
+    market.verifier("//Verifier2")
+
+    task = market.run_until(name, "settled")
+
+    assert market.dispute().status == DEFENDER_WON
+    assert market.slashes(name)[VERIFIER1] > 0
+    assert task.solver == SOLVER1
+    assert (SOLVER1, "solver") in market.payments(name)
+    assert (VERIFIER2, "verifier") in market.payments(name)
+    assert SOLVER1 not in market.slashes(name)
+
+
+def test_an_honest_market_never_disputes(market: Market) -> None:
+    market.verifier("//Verifier1")
+    market.solver("//Solver1")
+    market.solver("//Solver2", price=20)
+    market.whistleblower("//Whistle", extra_segments=3)
+    names = [market.submit(tiny_task(salt, audits=2)) for salt in range(3)]
+    for name in names:
+        assert not market.run_until(name, "settled").slashes
+    assert not list(market.chain.items(disputes.DISPUTES))
+    assert market.bond("//Solver1", "solver") == 10_000 * TOKEN
