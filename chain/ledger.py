@@ -20,10 +20,11 @@ from runtime import merkle
 from runtime.block import Block, Header, genesis_header, header_hash
 from runtime.codec import encode
 from runtime.errors import InvalidBlock, SolventError
-from runtime.executive import BlockExecution, Validity, validate_extrinsic
+from runtime.executive import BlockExecution
 from runtime.genesis import build_genesis
 from runtime.pallet import Context
 from runtime.state import State
+from runtime.validity import Validity, validate_extrinsic
 
 
 class UnknownBlock(SolventError):

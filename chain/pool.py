@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from runtime.block import Extrinsic, decode_extrinsic, extrinsic_hash
 from runtime.errors import InvalidExtrinsic, SolventError
-from runtime.executive import Validity
+from runtime.validity import Validity
 
 Rank = tuple[bool, int, int, int]
 

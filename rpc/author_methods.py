@@ -19,8 +19,8 @@ from rpc.state_methods import state_at
 from rpc.table import MethodTable
 from rpc.view import NodeView
 from runtime.errors import InvalidExtrinsic
-from runtime.executive import validate_extrinsic
 from runtime.state import State
+from runtime.validity import validate_extrinsic
 
 TABLE = MethodTable()
 
