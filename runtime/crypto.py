@@ -22,7 +22,6 @@ from nacl.bindings import (
 from nacl.exceptions import BadSignatureError, CryptoError
 
 from runtime.errors import SolventError
-from runtime.trees import hash_tagged
 
 SS58_PREFIX = 42
 """Address type of generic Substrate chains: addresses of Solvent start with a 5."""
@@ -58,14 +57,18 @@ def verify(public: bytes, signature: bytes, message: bytes) -> bool:
     return True
 
 
-_DEVELOPMENT_ROOT = hash_tagged(b"solvent:dev", b"solvent dev")
+_DEVELOPMENT_ROOT = bytes.fromhex("fac7959dbfe72f052e5a0c3c8d6530f202b02fd8f9f5ca3580ec8deb7797479e")
+"""Substrate's public development secret: worthless keys that every tool knows."""
 
 
 def derive_seed(suri: str) -> bytes:
     """The seed that a secret URI names: ``//Alice``, ``//Alice//stash``, ``0x<64 hex digits>``, ``0x...//path``.
 
-    Each hard junction hashes the seed before it with the junction's name. Raises `KeyFormatError`.
+    Hard junctions are derived as in Substrate's Ed25519, so ``//Alice`` is the Alice of every Substrate tool. Raises
+    `KeyFormatError`.
     """
+    if len(suri) > 1024:
+        raise KeyFormatError(f"a secret URI of {len(suri)} characters; at most 1024 are allowed")
     base, *junctions = suri.split("//")
     seed = _DEVELOPMENT_ROOT if not base else _seed_from_hex(base)
     if not base and not junctions:
@@ -73,8 +76,23 @@ def derive_seed(suri: str) -> bytes:
     for junction in junctions:
         if not junction or "/" in junction:
             raise KeyFormatError(f"{suri!r}: only hard junctions such as //name exist for Ed25519 keys")
-        seed = hash_tagged(b"solvent:hard", seed + junction.encode())
+        seed = blake2b(_compact(b"Ed25519HDKD") + seed + _chain_code(junction), digest_size=32).digest()
     return seed
+
+
+def _chain_code(junction: str) -> bytes:
+    """32 bytes for one junction: a decimal number as u64, else a SCALE string, hashed when it is too long."""
+    if junction.isascii() and junction.isdigit() and int(junction) < 1 << 64:
+        return int(junction).to_bytes(8, "little").ljust(32, b"\0")
+    code = _compact(junction.encode())
+    return blake2b(code, digest_size=32).digest() if len(code) > 32 else code.ljust(32, b"\0")
+
+
+def _compact(data: bytes) -> bytes:
+    """SCALE's length prefix and the bytes; only key derivation speaks SCALE."""
+    if len(data) < 64:
+        return bytes([len(data) << 2]) + data
+    return (len(data) << 2 | 1).to_bytes(2, "little") + data
 
 
 def _seed_from_hex(text: str) -> bytes:

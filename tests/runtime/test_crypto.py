@@ -206,7 +206,20 @@ def test_secret_uris_name_seeds() -> None:
     assert derive_seed("//Alice") == derive_seed("//Alice")
 
 
-@pytest.mark.parametrize("suri", ["", "Alice", "/Alice", "//", "//Alice/soft", "//Alice///password", "0x11", "11" * 32])
+def test_development_accounts_are_those_of_substrate() -> None:
+    alice = public_key(derive_seed("//Alice"))
+    assert alice.hex() == "88dc3417d5058ec4b4503e0c12ea1a0a89be200fe98922423d4334014fa6b0ee"
+    assert to_ss58(alice) == "5FA9nQDVg267DEd8m1ZypXLBnvN7SFxYwV7ndqSYGiN9TTpu"
+
+
+def test_long_and_numeric_junctions_derive_keys_of_their_own() -> None:
+    seeds = {derive_seed("//" + junction) for junction in ("0", "00", "1", "a" * 31, "a" * 32, "a" * 64, "é" * 40)}
+    assert len(seeds) == 6  # "0" and "00" are the same number
+
+
+@pytest.mark.parametrize(
+    "suri", ["", "Alice", "/Alice", "//", "//Alice/soft", "//Alice///password", "0x11", "11" * 32, "//" + "a" * 2000]
+)
 def test_secret_uris_that_name_nothing_are_refused(suri: str) -> None:
     with pytest.raises(KeyFormatError):
         derive_seed(suri)
