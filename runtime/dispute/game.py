@@ -187,6 +187,8 @@ def _apply_group(game: Game, checked: CheckedProgram, move: PostGroup) -> Game |
     recipe = recipe_of(game, checked)
     groups = recipe.groups
     validate_group(game, move, groups)
+    if groups > 1 and registers_leaf(move.after) != game.cursor.node:
+        raise InvalidMove(f"the registers after the group do not hash to {game.cursor.node.hex()}")
     registers = recipe.constants.to_bytes()
     if game.group > 1:
         registers = move.before
