@@ -3,25 +3,20 @@
 Both sides train the same model on the same batches. Measurements alternate, many steps each, and the ratio is the
 median over pairs of neighbours, so that a busy machine slows both alike.
 
-Run: ``python bench/exact.py [--quick] [--json]``.
+The absolute times mean little on a shared machine; the ratio is what counts.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
 import statistics
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+from bench.report import Progress, Report, Table, silent
 from ml.capture import capture_task
 from ml.data import Dataset
 from ml.executor import Executor
@@ -39,7 +34,7 @@ def build_model() -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-class SolventSide:
+class ExactSide:
     """The captured step on the exact kernels."""
 
     def __init__(self, data: Dataset, threads: int, steps: int) -> None:
@@ -94,7 +89,7 @@ def random_digits(samples: int) -> Dataset:
     return Dataset({"pixels": pixels, "label": generator.integers(0, 10, samples, dtype=np.int32)})
 
 
-def seconds_per_step(side: SolventSide | TorchSide, first: int, steps: int) -> float:
+def seconds_per_step(side: ExactSide | TorchSide, first: int, steps: int) -> float:
     start = time.perf_counter()
     for number in range(first, first + steps):
         side.step(number)
@@ -105,7 +100,7 @@ def measure(threads: int, pairs: int, steps: int) -> dict[str, float]:
     """Microseconds per step of both, and the median ratio of neighbouring measurements."""
     torch.set_num_threads(threads)
     data = random_digits(2048)
-    ours = SolventSide(data, threads, (pairs + 1) * steps)
+    ours = ExactSide(data, threads, (pairs + 1) * steps)
     theirs = TorchSide(data, ours.inputs)
     exact, eager = [], []
     for pair in range(pairs + 1):
@@ -123,23 +118,26 @@ def measure(threads: int, pairs: int, steps: int) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter measurements")
-    parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
-    options = parser.parse_args()
-    pairs, steps = (5, 50) if options.quick else (21, 200)
-    rows = [measure(threads, pairs, steps) for threads in (1, 2)]
-    if options.json:
-        print(json.dumps({"benchmark": "exact", "model": "-".join(map(str, LAYERS)), "batch": BATCH, "rows": rows}))
-        return
-    print(f"{'threads':>7}  {'exact us':>9}  {'eager us':>9}  {'ratio':>6}  range")
-    for row in rows:
-        print(
-            f"{row['threads']:>7.0f}  {row['exact_us']:>9.1f}  {row['eager_us']:>9.1f}  {row['ratio']:>6.2f}  "
-            f"{row['ratio_low']:.2f}..{row['ratio_high']:.2f}"
-        )
-
-
-if __name__ == "__main__":
-    main()
+def run(quick: bool = False, progress: Progress = silent, pairs: int = 0, steps: int = 0) -> Report:
+    """Measure with one thread and with two. ``pairs`` and ``steps`` override how long."""
+    pairs, steps = pairs or (5 if quick else 21), steps or (50 if quick else 200)
+    rows = []
+    for threads in (1, 2):
+        progress(f"{threads} thread{'s' * (threads > 1)}: {pairs} pairs of {steps} steps")
+        rows.append(measure(threads, pairs, steps))
+    model = "-".join(map(str, LAYERS))
+    table = Table(
+        f"A training step of an MLP {model}, batch {BATCH}",
+        (">threads", ">exact us", ">PyTorch eager us", ">ratio", "range"),
+        tuple(
+            (
+                f"{row['threads']:.0f}",
+                f"{row['exact_us']:.0f}",
+                f"{row['eager_us']:.0f}",
+                f"{row['ratio']:.2f}",
+                f"{row['ratio_low']:.2f}..{row['ratio_high']:.2f}",
+            )
+            for row in rows
+        ),
+    )
+    return Report("exact", {"model": model, "batch": BATCH, "rows": rows}, (table,), ("Target: a ratio of 1.0.",))

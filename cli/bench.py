@@ -1,0 +1,70 @@
+"""``solvent bench``: measure, and say what was found; the measurements themselves are in ``bench/``."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.report import Progress, Report, machine_line, silent
+from cli.output import console, print_json, print_table
+
+
+@click.group(name="bench")
+def command() -> None:
+    """Measure."""
+
+
+def bench_options(function: Any) -> Any:
+    """Options that every benchmark has."""
+    function = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+    return click.option("--quick", is_flag=True, help="End within a minute; rougher figures.")(function)
+
+
+def measure(name: str, quick: bool, as_json: bool, **options: Any) -> Report:
+    """Run ``bench.<name>`` and print its report. The module is imported only now: some need PyTorch."""
+    progress: Progress = silent if as_json else lambda line: console.print(line, style="dim")
+    report = importlib.import_module(f"bench.{name}").run(quick, progress, **options)
+    assert isinstance(report, Report)
+    if as_json:
+        print_json(report.to_document())
+        return report
+    for table in report.tables:
+        console.print()
+        print_table(table.title, table.columns, table.rows)
+    console.print()
+    for remark in (*report.remarks, machine_line(report.machine)):
+        console.print(remark)
+    return report
+
+
+@command.command()
+@bench_options
+def exact(quick: bool, as_json: bool) -> None:
+    """A bit-exact training step against PyTorch eager."""
+    measure("exact", quick, as_json)
+
+
+@command.command()
+@bench_options
+def disputes(quick: bool, as_json: bool) -> None:
+    """Moves, bytes and chain time of a dispute, by model size."""
+    measure("disputes", quick, as_json)
+
+
+@command.command()
+@bench_options
+def transfers(quick: bool, as_json: bool) -> None:
+    """Signed transfers per second: authored, and imported cold and warm."""
+    measure("transfers", quick, as_json)
+
+
+@command.command()
+@bench_options
+@click.option("--write", is_flag=True, help="Replace the measured table in runtime/weights.py.")
+def weights(quick: bool, as_json: bool, write: bool) -> None:
+    """What each call costs in the worst case, against the committed table of weights."""
+    target = Path(importlib.import_module("runtime.weights").__file__ or "") if write else None
+    measure("weights", quick, as_json, target=target)
