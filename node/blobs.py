@@ -128,21 +128,17 @@ class Upload:
 
 
 class BlobStore:
-    """The blobs of one node. Mutable. ``is_pinned`` asks the chain whether a root must stay."""
+    """The blobs of one node. Mutable. ``find_pinned`` asks the chain which of (root -> owner) must stay."""
 
     def __init__(
         self,
         folder: Path,
         capacity: int,
         account_capacity: int,
-        is_pinned: Callable[[bytes], bool] = lambda root: False,
+        find_pinned: Callable[[dict[bytes, str]], set[bytes]] = lambda owners: set(),
     ) -> None:
-        self.folder, self.capacity, self.account_capacity, self.is_pinned = (
-            folder,
-            capacity,
-            account_capacity,
-            is_pinned,
-        )
+        self.folder, self.capacity, self.account_capacity = folder, capacity, account_capacity
+        self._find_pinned = find_pinned
         self._incoming = folder / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
         self._uploading: dict[bytes, Upload] = {}
@@ -178,7 +174,13 @@ class BlobStore:
     def used(self, owner: str | None = None) -> int:
         """Bytes stored and being uploaded, in total or of one owner."""
         stored = sum(entry.size for entry in self._entries.values() if owner in (None, entry.owner))
-        return stored + sum(upload.size for upload in self._uploading.values() if owner in (None, upload.owner))
+        arriving = sum(upload.size for upload in self._uploading.values() if owner in (None, upload.owner))
+        return stored + arriving + (sum(self._broken_parts().values()) if owner is None else 0)
+
+    def _broken_parts(self) -> dict[bytes, int]:
+        """Sizes of kept parts that nobody is uploading now."""
+        parts = {bytes.fromhex(path.name): path.stat().st_size for path in self._incoming.iterdir()}
+        return {root: size for root, size in parts.items() if root not in self._uploading}
 
     def begin(self, root: bytes, size: int, owner: str, offset: int) -> Upload:
         """Start or continue an upload of ``size`` bytes at ``offset``; offset 0 starts over.
@@ -194,18 +196,24 @@ class BlobStore:
             raise BlobQuotaExceeded(
                 f"{size} bytes more than the {self.account_capacity} that one account may keep here"
             )
-        self._make_room(size)
         if offset == 0:
             self.incoming_path(root).unlink(missing_ok=True)
+        self._make_room(size - offset, root)
         upload = self._uploading[root] = Upload(self, root, size, owner)
         return upload
 
-    def _make_room(self, size: int) -> None:
-        """Drop the least recently used blobs that nothing pins until ``size`` bytes fit."""
+    def _make_room(self, size: int, wanted: bytes) -> None:
+        """Until ``size`` bytes of blob ``wanted`` fit, drop parts of broken uploads, then the least recently used blobs
+        that nothing pins."""
         missing = self.used() + size - self.capacity
+        for root, kept in self._broken_parts().items() if missing > 0 else ():
+            if root != wanted:
+                self.incoming_path(root).unlink(missing_ok=True)
+                missing -= kept
         if missing <= 0:
             return
-        idle = sorted((root for root in self._entries if not self.is_pinned(root)), key=self._last_use)
+        pinned = self._find_pinned({root: entry.owner for root, entry in self._entries.items()})
+        idle = sorted((root for root in self._entries if root not in pinned), key=self._last_use)
         if sum(self._entries[root].size for root in idle) < missing:
             raise BlobQuotaExceeded(f"no room for {size} bytes: the store keeps at most {self.capacity}")
         for root in idle:

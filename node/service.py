@@ -23,6 +23,7 @@ from chain.pool import Pool
 from chain.views import Layer
 from node.blobs import BlobStore
 from node.config import VERSION, NodeConfig
+from node.pins import find_pinned
 from rpc.server import bind_socket, serve_rpc
 from runtime.block import Extrinsic, decode_extrinsic
 from runtime.pallets import balances, system
@@ -71,7 +72,12 @@ class Node:
             self._listener.close()
             raise
         self.pool = Pool(self.ledger.validate, config.pool)
-        self.blobs = BlobStore(config.blob_path, config.blob_capacity, config.blob_account_capacity)
+        self.blobs = BlobStore(
+            config.blob_path,
+            config.blob_capacity,
+            config.blob_account_capacity,
+            lambda owners: find_pinned(self.ledger.state(), owners),
+        )
         self._wake = trio.Event()
         self._stop = trio.Event()
 
