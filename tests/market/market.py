@@ -109,11 +109,15 @@ class Market(TestChain):
         self.issuance = 0
         self.spec = spec
         self.task = tasks.task_id(spec)
-        parameters = {"market": {**SHORT, **changes}}
+        parameters = {"market": {**SHORT, **changes}, **self.other_parameters()}
         super().__init__(balances=dict.fromkeys(PEOPLE, 1_000 * TOKEN), parameters=parameters)
         self.issuance = balances.ISSUANCE.get(self.state)
         self.author(*[(suri, workers.Register("solver", BOND, 400_000, 8)) for suri in SOLVERS[:solvers]])
         self.author(*[(suri, workers.Register("verifier", BOND, 400_000, 8)) for suri in VERIFIERS[:verifiers]])
+
+    def other_parameters(self) -> dict[str, dict[str, Any]]:
+        """Parameters of other groups, for tests that build on the market."""
+        return {}
 
     def finish_block(self, ctx: Context, author: str = "//Alice") -> Any:
         receipts = super().finish_block(ctx, author)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.codec import replace
 from runtime.pallets.proofs.draw import draw_commitment, draw_segments
 from runtime.pallets.workers.draws import (
     ELIGIBLE,
@@ -43,7 +44,8 @@ def test_the_own_ask_never_moves_the_own_price(asks: list[Ask], limit: int, rand
     choice = choose_solver(asks, limit, random)
     if choice is None:
         return
-    bid = [Ask(min(lower + 1, ask.price), ask.account, ask.stake) if ask.account == choice.account else ask for ask in asks]
+    own = next(ask for ask in asks if ask.account == choice.account)
+    bid = [ask for ask in asks if ask is not own] + [replace(own, price=min(lower + 1, own.price))]
     again = choose_solver(bid, limit, random)
     assert again is not None
     if again.account == choice.account:

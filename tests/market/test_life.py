@@ -33,10 +33,8 @@ def test_an_honest_task_settles_and_everyone_is_paid_to_the_unit() -> None:
         market.task, account(solver), market.checkpoints()[-1], solver_paid, sum(paid.values()), share, refund
     )
     roles = [(payment.role, payment.amount) for payment in market.record.payments]
-    assert roles == [("solver", solver_paid), *(("verifier", paid[suri]) for suri in verifiers)] + [
-        ("treasury", share),
-        ("refund", refund),
-    ]
+    to_verifiers = [("verifier", paid[suri]) for suri in verifiers]
+    assert roles == [("solver", solver_paid), *to_verifiers, ("treasury", share), ("refund", refund)]
 
 
 def test_settlement_frees_every_bond_and_records_the_final_root() -> None:
@@ -53,8 +51,10 @@ def test_every_step_of_an_honest_task_has_its_status_and_its_event() -> None:
     assert market.record.status == "pooled"
     (submitted,) = market.events(tasks.Submitted)
     estimate = market.record.estimate
-    assert submitted.escrow == estimate.escrow == balances.held(
-        market.state, account(SUBMITTER), tasks.escrow_reason(market.task)
+    assert (
+        submitted.escrow
+        == estimate.escrow
+        == balances.held(market.state, account(SUBMITTER), tasks.escrow_reason(market.task))
     )
     assert estimate.escrow == estimate.solver_fee + 2 * estimate.verifier_fee + estimate.treasury_fee
     market.skip(1)

@@ -1,0 +1,100 @@
+"""Whatever people do in whatever order: no block fails, every invariant holds, no unit is lost, and every task ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from runtime.codec import Record
+from runtime.pallets import balances, proofs, tasks, workers
+from tests.market import referee
+from tests.market.market import NAMES, PEOPLE, SPEC, SUBMITTER, Market, secret_of, submission, with_salt
+
+SPECS = [SPEC, with_salt(1, verifiers=1), with_salt(2, audits=4)]
+IDS = [tasks.task_id(spec) for spec in SPECS]
+OVER = ("settled", "failed", "cancelled", "expired")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _referee() -> Iterator[None]:
+    with referee.registered():
+        yield
+
+
+def useful_act(market: Market, name: bytes, kind: int) -> tuple[str, Record] | None:
+    """What the task's state calls for next, done by whoever should do it: honestly or not, as ``kind`` says."""
+    task = tasks.TASKS.get(market.state, name)
+    if task is None:
+        return SUBMITTER, submission(SPECS[IDS.index(name)])
+    if task.status == "assigned":
+        return NAMES[task.solver], tasks.Accept(name)
+    if task.status == "training":
+        roots = tuple(bytes([number]) * 32 for number in range(tasks.segment_count(task.spec)))
+        return NAMES[task.solver], proofs.RegisterProof(name, roots, bytes(32))
+    board = proofs.AUDITS.get(market.state, name)
+    if board is None or task.status not in proofs.LIVE_STATUSES:
+        return None
+    for audit in board.audits:
+        suri = NAMES[audit.verifier]
+        if audit.status == "drawn":
+            return suri, proofs.AcceptAudit(name, proofs.draw_commitment(secret_of(suri), audit.verifier, name))
+        if audit.status == "opened":
+            segments = proofs.audit_segments(task.spec, audit, secret_of(suri))
+            return suri, proofs.SubmitVerdict(name, secret_of(suri), segments[: kind % 2])
+        if audit.status == "failed":
+            return suri, referee.Open(name, audit.failed[0])
+    return None
+
+
+def odd_act(market: Market, name: bytes, who: str, kind: int) -> tuple[str, Record]:
+    """Something that somebody might try at any time."""
+    disputes = [key for key, _ in proofs.DISPUTES.items(market.state)]
+    if disputes and kind % 3 == 0:
+        key = disputes[kind % len(disputes)]
+        others = tuple(
+            (other.segment, other.challenger) for other in disputes if other.task == key.task and other != key
+        )
+        if kind % 2:
+            return who, referee.Win(key.task, key.segment, key.challenger, others)
+        return who, referee.Lose(key.task, key.segment, key.challenger)
+    acts: list[Record] = [
+        tasks.Cancel(name),
+        tasks.Accept(name),
+        tasks.Heartbeat(name, kind, 0),
+        referee.Open(name, kind % 6),
+        workers.SetAsk("solver", 1 + kind, kind % 3),
+        workers.Register("verifier", 20 * 10**9, 1 + kind, 4),
+        workers.Unbond("verifier", 20 * 10**9),
+        workers.Unbond("solver", 100 * 10**9),
+        workers.Withdraw("verifier"),
+        workers.BondMore("solver", kind),
+        proofs.AcceptAudit(name, bytes(32)),
+        proofs.SubmitVerdict(name, bytes(32), (kind % 6,)),
+        proofs.RegisterProof(name, (bytes(32),) * 5, bytes(32)),
+    ]
+    return who, acts[kind % len(acts)]
+
+
+steps = st.lists(
+    st.tuples(st.integers(0, 2), st.integers(0, 3), st.sampled_from(PEOPLE), st.integers(0, 10_000)), max_size=70
+)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(steps)
+def test_whatever_happens_invariants_hold_and_every_task_ends(acts: list[tuple[int, int, str, int]]) -> None:
+    market = Market(solvers=3, verifiers=4)
+    for which, sort, who, kind in acts:
+        act = useful_act(market, IDS[which], kind) if sort else odd_act(market, IDS[which], who, kind)
+        market.author(*([act] if act else []))
+    for key in [key for key, _ in proofs.DISPUTES.items(market.state)]:
+        market.submit("//Alice", referee.Lose(key.task, key.segment, key.challenger))
+    market.skip(130)
+    for _, task in tasks.TASKS.items(market.state):
+        assert task.status in OVER
+    assert tasks.TURNS.pending(market.state) == proofs.APPOINTMENTS.pending(market.state) == []
+    assert list(workers.LOCKS.items(market.state)) == []
+    assert not any(reason.startswith(b"task:") for _, reason in balances.HOLDS.keys(market.state))
