@@ -85,6 +85,8 @@ class Pool:
         self._entries: dict[bytes, PoolEntry] = {}
         self._providers: dict[bytes, PoolEntry] = {}
         self._by_nonce: dict[tuple[bytes, int], PoolEntry] = {}
+        self._requirers: dict[bytes, dict[bytes, PoolEntry]] = {}
+        """Tag -> the extrinsics that require it, by hash; so that no step looks through the whole pool."""
         self._sender_counts: dict[bytes, int] = {}
         self._banned: dict[bytes, float] = {}
         self._bytes = 0
@@ -179,6 +181,8 @@ class Pool:
         self._bytes += len(entry.raw)
         for tag in entry.validity.provides:
             self._providers[tag] = entry
+        for tag in entry.validity.requires:
+            self._requirers.setdefault(tag, {})[entry.hash] = entry
         if not entry.missing:
             self._promote(entry.validity.provides)
 
@@ -196,6 +200,11 @@ class Pool:
         for tag in entry.validity.provides:
             if self._providers.get(tag) is entry:
                 del self._providers[tag]
+        for tag in entry.validity.requires:
+            requirers = self._requirers[tag]
+            del requirers[entry.hash]
+            if not requirers:
+                del self._requirers[tag]
 
     def _promote(self, tags: Iterable[bytes]) -> None:
         """These tags are provided now: extrinsics that waited for them may become ready, and so on."""
@@ -219,13 +228,7 @@ class Pool:
                 entry.missing.add(tag)
 
     def _dependants(self, tag: bytes) -> list[PoolEntry]:
-        provider = self._providers.get(tag)
-        if provider is not None:
-            # A nonce's tag is required by the next nonce of the same account, and by nothing else.
-            following = self._by_nonce.get((provider.sender, provider.nonce + 1))
-            if following is not None and tag in following.validity.requires:
-                return [following]
-        return [entry for entry in self._entries.values() if tag in entry.validity.requires]
+        return list(self._requirers.get(tag, {}).values())
 
     def ready(self) -> Iterator[PoolEntry]:
         """Ready extrinsics, best first, each after everything it depends on."""
