@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from contextlib import suppress
+from enum import StrEnum
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
@@ -174,7 +175,8 @@ def closed(kind: Any, above: tuple[Any, ...] = ()) -> None:
             if get_origin(kind) is not typing.Annotated or part is get_args(kind)[0]:
                 closed(part, above)
     else:
-        assert kind in (int, bytes, str, bool, ..., None, types.NoneType), f"{kind} in {above}"
+        named = isinstance(kind, type) and issubclass(kind, StrEnum)
+        assert named or kind in (int, bytes, str, bool, ..., None, types.NoneType), f"{kind} in {above}"
 
 
 def test_every_type_that_the_chain_decodes_is_closed_and_of_bounded_depth() -> None:
