@@ -291,7 +291,7 @@ def _trace(function: Callable[..., Any], examples: list[Tensor]) -> torch.fx.Gra
         warnings.simplefilter("ignore")
         try:
             return make_fx(function, tracing_mode="fake", record_stack_traces=True)(*examples)
-        except (RuntimeError, TypeError, NotImplementedError) as error:
+        except Exception as error:  # whatever the user's code raises
             source = _line_of("".join(_frames(error)))
             raise UnsupportedOperator("tracing", source, f"the step cannot be traced: {error}") from error
 

@@ -228,12 +228,31 @@ def threshold_backward(builder: Builder, node: Application) -> Ref:
     return builder.emit("relu_backward", [gradient, source])
 
 
+@lowers("aten.sgn.default", "aten.sign.default")
+def sign(builder: Builder, node: Application) -> Ref:
+    """(0 < x) - (x < 0), as torch computes it."""
+    zero, source = builder.constant(0.0), _first(node)
+    sides = [builder.emit("less", pair) for pair in ([zero, source], [source, zero])]
+    return builder.emit("sub", [builder.emit("cast", [side], [0]) for side in sides])
+
+
+@lowers("aten.masked_fill.Scalar", "aten.masked_fill.Tensor")
+def masked_fill(builder: Builder, node: Application) -> Ref:
+    source, mask, value = node.args
+    return _choose(builder, node, [mask, tensor(builder, value), source])
+
+
 @lowers("aten.where.self")
 def where(builder: Builder, node: Application) -> Ref:
-    operands = [node.args[0], tensor(builder, node.args[1]), tensor(builder, node.args[2])]
-    spread = [
-        ref if builder.shape(ref) == node.shape else builder.emit("broadcast_to", [ref], node.shape) for ref in operands
-    ]
+    return _choose(builder, node, [node.args[0], tensor(builder, node.args[1]), tensor(builder, node.args[2])])
+
+
+def _choose(builder: Builder, node: Application, operands: list[Ref]) -> Ref:
+    """select with its three operands spread to the result's shape."""
+    spread = []
+    for ref in operands:
+        same = builder.shape(ref) == node.shape
+        spread.append(ref if same else builder.emit("broadcast_to", [ref], node.shape))
     return builder.emit("select", spread)
 
 
