@@ -1,0 +1,288 @@
+"""``solvent task``: what a training task costs, putting it on the market, following it, and fetching the model."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.output import AMOUNT, console, fail, format_amount, print_json, print_table
+from cli.task_files import capture, keep_bundle, kept_bundle
+from cli.task_watch import TaskBar, follow, take_snapshot
+from runtime.codec import encode
+from runtime.crypto import derive_seed, to_ss58
+from runtime.errors import SolventError
+from runtime.pallets import proofs, tasks
+from runtime.pallets.tasks import Estimate, Task, TaskSpec, task_id, validate_submission
+from solvent.client import Client
+
+if TYPE_CHECKING:
+    from ml.bundle import Bundle, Terms
+
+URL = click.option("--url", default="http://127.0.0.1:9944", show_default=True, help="The node's RPC address.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+@click.group(name="task")
+def command() -> None:
+    """Have a network trained: estimate, submit, watch, and fetch the result."""
+
+
+def task_options(function: Any) -> Any:
+    """The task file and its terms."""
+    for option in reversed(
+        [
+            click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path)),
+            click.option("--steps", type=click.IntRange(1), help="Training steps, else the file's STEPS."),
+            click.option("--batch-size", type=click.IntRange(1), help="Samples a step, else the file's BATCH_SIZE."),
+            click.option("--checkpoint-interval", type=click.IntRange(1), help="Default: a tenth of the steps."),
+            click.option("--audits", default=3, show_default=True, type=click.IntRange(1), help="Segments replayed."),
+            click.option("--verifiers", default=1, show_default=True, type=click.IntRange(1)),
+            click.option("--price-limit", default=100, show_default=True, type=click.IntRange(1), help="Units a gas."),
+            click.option("--training-blocks", default=5000, show_default=True, help="Blocks until the proof is due."),
+            click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="Of the initial weights; default: random."),
+            URL,
+            JSON,
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def terms_of(bundle: Bundle, options: dict[str, Any]) -> Terms:
+    """The terms of a submission, with the defaults that depend on the task."""
+    from ml.bundle import Terms
+
+    steps = bundle.record.steps
+    interval = min(options["checkpoint_interval"] or max(1, -(-steps // 10)), steps)
+    return Terms(
+        salt=secrets.token_bytes(32),
+        seed=secrets.randbits(63) if options["seed"] is None else options["seed"],
+        order_seed=secrets.token_bytes(32),
+        checkpoint_interval=interval,
+        audits=min(options["audits"], -(-steps // interval)),
+        verifiers=options["verifiers"],
+        price_limit=options["price_limit"],
+        training_blocks=options["training_blocks"],
+    )
+
+
+def price(client: Client, bundle: Bundle, spec: TaskSpec) -> Estimate:
+    """The chain's estimate, by the very function that the chain prices a submission with."""
+    from runtime.pallets import system
+
+    market = client.read(system.PARAMETERS).market
+    return validate_submission(encode(spec), bundle.record.train, bundle.record.init, market)[1]
+
+
+def show_estimate(spec: TaskSpec, estimate: Estimate) -> None:
+    """The fee, part by part, for people."""
+    print_table(
+        "",
+        ["", ">gas", ">fee"],
+        [
+            ["training and initialisation", f"{estimate.gas:,}", format_amount(estimate.solver_fee)],
+            [
+                f"{spec.verifiers} audit{'s' if spec.verifiers > 1 else ''} of {spec.audits} segments each",
+                f"{spec.verifiers * estimate.audit_gas:,}",
+                format_amount(spec.verifiers * estimate.verifier_fee),
+            ],
+            ["treasury", "", format_amount(estimate.treasury_fee)],
+            [
+                "[bold]escrow, what is not needed comes back[/bold]",
+                "",
+                f"[bold]{format_amount(estimate.escrow)}[/bold]",
+            ],
+        ],
+    )
+
+
+def estimate_document(spec: TaskSpec, estimate: Estimate) -> dict[str, Any]:
+    return {
+        "steps": spec.steps,
+        "gas": str(estimate.gas),
+        "audit_gas": str(estimate.audit_gas),
+        "solver_fee": str(estimate.solver_fee),
+        "verifier_fee": str(estimate.verifier_fee),
+        "treasury_fee": str(estimate.treasury_fee),
+        "escrow": str(estimate.escrow),
+        "solver_lock": str(estimate.solver_lock),
+        "verifier_lock": str(estimate.verifier_lock),
+    }
+
+
+@command.command()
+@task_options
+def estimate(file: Path, steps: int | None, batch_size: int | None, url: str, as_json: bool, **options: Any) -> None:
+    """Say what training FILE costs, before anything is paid."""
+    with tempfile.TemporaryDirectory() as folder, Client(url) as client:
+        bundle = capture(file, Path(folder), steps, batch_size)
+        spec = bundle.spec(terms_of(bundle, options))
+        priced = price(client, bundle, spec)
+    if as_json:
+        print_json(estimate_document(spec, priced))
+    else:
+        show_estimate(spec, priced)
+
+
+def submit_bundle(client: Client, seed: bytes, bundle: Bundle, spec: TaskSpec) -> bytes:
+    """Upload a bundle's blobs and submit the task; returns its id. Raises `SubmissionFailed`."""
+    client.put_blob(bundle.data, seed)
+    if bundle.scalars:
+        client.put_blob(bundle.scalars, seed)
+    submission = tasks.Submit(encode(spec), bundle.record.train, bundle.record.init)
+    outcome = client.submit_and_wait(seed, "tasks", submission)
+    if not outcome.ok:
+        raise SubmissionFailed(f"the chain refused the task: {outcome.error}")
+    return task_id(spec)
+
+
+class SubmissionFailed(SolventError):
+    """The chain refused a task."""
+
+
+@command.command()
+@task_options
+@click.option("--suri", required=True, help="Secret of the account that pays, such as //Submitter.")
+@click.option("--max-fee", type=AMOUNT, help="Refuse to submit if the escrow would be more.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def submit(
+    file: Path, steps: int | None, batch_size: int | None, url: str, as_json: bool, suri: str, max_fee: int | None,
+    yes: bool, **options: Any,
+) -> None:  # fmt: skip
+    """Put FILE on the market; the fee is shown first and held in escrow."""
+    seed = derive_seed(suri)
+    with tempfile.TemporaryDirectory() as folder, Client(url) as client:
+        bundle = capture(file, Path(folder), steps, batch_size)
+        spec = bundle.spec(terms_of(bundle, options))
+        priced = price(client, bundle, spec)
+        if max_fee is not None and priced.escrow > max_fee:
+            fail(f"the escrow would be {format_amount(priced.escrow)}, more than --max-fee {format_amount(max_fee)}")
+        if not as_json:
+            show_estimate(spec, priced)
+            if not yes:
+                click.confirm(f"Hold {format_amount(priced.escrow)} and submit?", abort=True)
+        name = submit_bundle(client, seed, bundle, spec)
+        kept = keep_bundle(bundle, name)
+    if as_json:
+        print_json({"task": "0x" + name.hex(), "bundle": str(kept.folder), **estimate_document(spec, priced)})
+    else:
+        console.print(f"Submitted task 0x{name.hex()}")
+        console.print(f"Follow it: solvent task watch 0x{name.hex()}")
+
+
+def parse_task(text: str) -> bytes:
+    """A task id from hex."""
+    try:
+        name = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        name = b""
+    if len(name) != 32:
+        raise click.BadParameter(f"{text!r} is not a task id (0x and 64 hex digits)")
+    return name
+
+
+def task_document(name: bytes, task: Task) -> dict[str, Any]:
+    """A task as JSON."""
+
+    def sums(payments: tuple[tasks.Payment, ...]) -> list[dict[str, str]]:
+        return [{"account": to_ss58(one.account), "role": one.role, "amount": str(one.amount)} for one in payments]
+
+    return {
+        "id": "0x" + name.hex(),
+        "status": task.status,
+        "steps": task.spec.steps,
+        "attempts": task.attempt,
+        "solver": to_ss58(task.solver) if task.solver else None,
+        "final_root": "0x" + task.final_root.hex() if task.final_root else None,
+        "escrow": str(task.estimate.escrow),
+        "payments": sums(task.payments),
+        "slashes": sums(task.slashes),
+    }
+
+
+@command.command()
+@click.argument("task")
+@click.option("--timeout", type=float, help="Give up after so many seconds.")
+@URL
+@JSON
+def watch(task: str, timeout: float | None, url: str, as_json: bool) -> None:
+    """Follow TASK until it is over; exit code 0 only if it settled."""
+    name = parse_task(task)
+    with Client(url) as client:
+        snapshot = take_snapshot(client, name)
+        if as_json:
+            snapshot = deque(follow(client, name, timeout), maxlen=1).pop()
+            print_json({**task_document(name, snapshot.task), "step": snapshot.step, "loss": snapshot.loss})
+        else:
+            with TaskBar(console, f"task {name.hex()[:8]}", snapshot.task.spec.steps) as bar:
+                for snapshot in follow(client, name, timeout):
+                    bar.show(snapshot)
+            print_payments(snapshot.task)
+    if snapshot.task.status != "settled":
+        fail(f"the task is {snapshot.task.status}")
+
+
+def print_payments(task: Task, names: dict[bytes, str] | None = None) -> None:
+    """Who was paid what, and who lost what."""
+    known = names or {}
+
+    def row(payment: tasks.Payment, role: str, sign: str) -> list[str]:
+        return [known.get(payment.account, to_ss58(payment.account)), role, sign + format_amount(payment.amount)]
+
+    rows = [row(one, one.role, "") for one in task.payments]
+    rows += [row(one, f"[red]slashed as {one.role}[/red]", "-") for one in task.slashes]
+    if rows:
+        print_table("", ["account", "for", ">amount"], rows)
+
+
+@command.command()
+@click.argument("task")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("model.safetensors"))
+@click.option("--bundle", "folder", type=click.Path(path_type=Path), help="Else the one kept at submission.")
+@click.option("--threads", default=2, show_default=True)
+@URL
+@JSON
+def result(task: str, out: Path, folder: Path | None, threads: int, url: str, as_json: bool) -> None:
+    """Write the trained model of TASK as safetensors, checked against the chain, and say its test accuracy."""
+    from ml.bundle import Bundle
+
+    name = parse_task(task)
+    bundle = Bundle.open(folder) if folder else kept_bundle(name)
+    with Client(url) as client:
+        accuracy, tensors = fetch_result(client, name, bundle, out, threads)
+    if as_json:
+        print_json({"task": "0x" + name.hex(), "model": str(out), "tensors": tensors, "accuracy": accuracy})
+        return
+    console.print(f"Wrote {tensors} tensors to {out}; its state has the root that the chain settled.")
+    console.print("Test accuracy unknown: no test set here." if accuracy is None else f"Test accuracy {accuracy:.1%}")
+
+
+def fetch_result(
+    client: Client, name: bytes, bundle: Bundle | None, out: Path, threads: int = 1
+) -> tuple[float | None, int]:
+    """Fetch the settled model and write it; returns (test accuracy, number of tensors). Raises `SolventError`."""
+    from ml.artifacts import encode_tensors, write_atomically
+    from ml.proof import fetch_manifest, fetch_state, state_layout
+    from runtime.vm.check import check_program, decode_program
+
+    record = take_snapshot(client, name).task
+    proof = client.read(proofs.PROOFS, name)
+    if record.status != "settled" or proof is None:
+        raise NoResult(f"task {name.hex()} is {record.status}; there is a model once it is settled")
+    checked = check_program(decode_program(client.read(tasks.PROGRAMS, record.spec.program)))
+    manifest = fetch_manifest(client, proof.manifest, name, record.spec, proof.checkpoints)
+    if manifest.states[-1].root != record.final_root:
+        raise NoResult(f"the proof ends in another state than the chain settled: {record.final_root.hex()}")
+    state = fetch_state(client, manifest.states[-1], state_layout(checked))
+    model = bundle.export(state) if bundle else {key: state[key] for key in state if key.startswith("model.")}
+    write_atomically(out, encode_tensors(model))
+    return (bundle.accuracy(state, threads) if bundle else None), len(model)
+
+
+class NoResult(SolventError):
+    """The task has no model yet, or never will."""
