@@ -6,10 +6,11 @@ first in the next one. Items are never cancelled: whoever takes one compares it 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
 from runtime.codec import U32, U63, Record
-from runtime.pallet import Pallet
+from runtime.pallet import Context, Pallet
 from runtime.state import Map, State, Value
 
 T = TypeVar("T", bound=Record)
@@ -58,6 +59,18 @@ class DeadlineQueue(Generic[T]):
         if cursor != start:
             self.cursor.put(state, cursor)
         return taken
+
+    def drain(self, ctx: Context, limit: int, weight_limit: int) -> Iterator[T]:
+        """What is due in this block, one by one: up to ``limit`` items, and no more once handling them has added
+        ``weight_limit`` to the block (`Context.consume`). The rest carries over to the next block; every queue has its
+        own budget, so that none starves another."""
+        start = ctx.weight
+        for number in range(limit):
+            able = number == 0 or ctx.weight - start < weight_limit
+            items = self.take_due(ctx.state, ctx.finalized, 1) if able else []
+            if not items:
+                return
+            yield items[0]
 
     def pending(self, state: State) -> list[tuple[int, T]]:
         """Every item with its block, for checks and tests."""

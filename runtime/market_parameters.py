@@ -70,7 +70,9 @@ class MarketParameters(Record):
     maximum_attempts: U32
     """Solvers that a task is given to, one after the other."""
     deadlines_per_block: U32
-    """Deadlines that one pallet handles in a block; the others follow in the next ones."""
+    """Deadlines that one pallet handles in a block at most; the others follow in the next ones."""
+    deadline_weight: U63
+    """Nanoseconds of a block that one pallet's deadlines may take; the one that passes it is still handled."""
 
 
 DEV_MARKET = MarketParameters(
@@ -92,8 +94,8 @@ DEV_MARKET = MarketParameters(
     training_penalty=100_000_000,
     silence_penalty=50_000_000,
     false_verdict_penalty=500_000_000,
-    acceptance_blocks=120,
-    audit_acceptance_blocks=120,
+    acceptance_blocks=300,
+    audit_acceptance_blocks=300,
     verdict_blocks=600,
     dispute_opening_blocks=300,
     challenge_blocks=8,
@@ -103,6 +105,7 @@ DEV_MARKET = MarketParameters(
     verifier_search_blocks=5_000,
     maximum_attempts=5,
     deadlines_per_block=32,
+    deadline_weight=80_000_000,
 )
 """For a private chain: short windows, long times for work, since blocks are sealed as fast as extrinsics arrive."""
 

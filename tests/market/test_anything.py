@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from runtime.codec import Record
 from runtime.pallets import balances, proofs, tasks, workers
 from tests.market import referee
-from tests.market.market import NAMES, PEOPLE, SPEC, SUBMITTER, Market, secret_of, submission, with_salt
+from tests.market.market import NAMES, PEOPLE, SUBMITTER, Market, secret_of, submission, with_salt
 
-SPECS = [SPEC, with_salt(1, verifiers=1), with_salt(2, audits=4)]
+FIRST = with_salt(0, training_blocks=20)
+SPECS = [FIRST, with_salt(1, FIRST, verifiers=1), with_salt(2, FIRST, audits=4)]
 IDS = [tasks.task_id(spec) for spec in SPECS]
 OVER = ("settled", "failed", "cancelled", "expired")
 
@@ -78,18 +79,24 @@ def odd_act(market: Market, name: bytes, who: str, kind: int) -> tuple[str, Reco
     return who, acts[kind % len(acts)]
 
 
+LONG = {"acceptance_blocks": 12, "audit_acceptance_blocks": 12, "verdict_blocks": 12, "dispute_opening_blocks": 8}
 steps = st.lists(
-    st.tuples(st.integers(0, 2), st.integers(0, 3), st.sampled_from(PEOPLE), st.integers(0, 10_000)), max_size=70
+    st.tuples(st.integers(0, 2), st.integers(0, 5), st.sampled_from(PEOPLE), st.integers(0, 10_000)),
+    min_size=100,
+    max_size=160,
 )
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(steps)
 def test_whatever_happens_invariants_hold_and_every_task_ends(acts: list[tuple[int, int, str, int]]) -> None:
-    market = Market(solvers=3, verifiers=4)
-    for which, sort, who, kind in acts:
-        act = useful_act(market, IDS[which], kind) if sort else odd_act(market, IDS[which], who, kind)
-        market.author(*([act] if act else []))
+    market = Market(solvers=4, verifiers=6, **LONG)
+    for start in range(0, len(acts), 2):
+        found = [
+            useful_act(market, IDS[which], kind) if sort else odd_act(market, IDS[which], who, kind)
+            for which, sort, who, kind in acts[start : start + 2]
+        ]
+        market.author(*(act for act in found if act))
     for key in [key for key, _ in proofs.DISPUTES.items(market.state)]:
         market.submit("//Alice", referee.Lose(key.task, key.segment, key.challenger))
     market.skip(130)

@@ -157,5 +157,15 @@ def test_a_block_handles_a_bounded_number_of_deadlines_and_the_rest_follow() -> 
         assert len(market.events(tasks.Expired)) <= 2
         found = [tasks.require_task(market.state, tasks.task_id(spec)).status for spec in specs]
         statuses.append(found.count("expired"))
+    assert statuses == sorted(statuses)
     assert statuses[-1] == 7
     assert tasks.TURNS.pending(market.state) == []
+
+
+def test_hooks_stop_when_a_block_weighs_enough_and_go_on_in_the_next() -> None:
+    market = Market(solvers=0, deadline_weight=1)
+    specs = [replace(SPEC, salt=bytes([number]) * 32) for number in range(4)]
+    market.author(*[(SUBMITTER, submission(spec)) for spec in specs])
+    market.skip(120)
+    found = [tasks.require_task(market.state, tasks.task_id(spec)).status for spec in specs]
+    assert found == ["expired"] * 4

@@ -35,6 +35,7 @@ from runtime.pallets.proofs.storage import (
     VerifierDrawn,
 )
 from runtime.pallets.tasks import Task
+from runtime.weights import CALLS
 
 MAXIMUM_BOARD = 64
 """Audits of one proof, replaced ones counted."""
@@ -44,7 +45,8 @@ MAXIMUM_BOARD = 64
 def process_appointments(ctx: Context) -> None:
     """Do what is due, oldest first; whatever no longer fits the state is passed over."""
     market = workers.parameters(ctx.state)
-    for item in APPOINTMENTS.take_due(ctx.state, ctx.finalized, market.deadlines_per_block):
+    for item in APPOINTMENTS.drain(ctx, market.deadlines_per_block, market.deadline_weight):
+        ctx.consume(CALLS["proofs.deadline"])
         task, board = tasks.TASKS.get(ctx.state, item.task), AUDITS.get(ctx.state, item.task)
         if task is None or board is None or board.attempt != item.attempt:
             continue
@@ -93,6 +95,7 @@ def _search(ctx: Context, item: Appointment, task: Task, board: Board, market: M
     if randomness is None:
         APPOINTMENTS.schedule(ctx.state, ctx.finalized + 1, item)
         return
+    ctx.consume(workers.draw_weight(ctx.state, workers.VERIFIER))
     board = _draw_verifiers(ctx, item.task, task, board, randomness)
     task = refresh_status(ctx, task, board)
     missing, waited = count_missing(task, board), ctx.finalized - board.searched

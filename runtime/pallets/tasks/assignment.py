@@ -23,13 +23,15 @@ from runtime.pallets.tasks.storage import (
     Turn,
 )
 from runtime.pallets.workers.draws import Ask
+from runtime.weights import CALLS
 
 
 @PALLET.on_initialize
 def process_turns(ctx: Context) -> None:
     """Look at the tasks that are due: assign those in the pool, end what timed out."""
     market = workers.parameters(ctx.state)
-    for item in TURNS.take_due(ctx.state, ctx.finalized, market.deadlines_per_block):
+    for item in TURNS.drain(ctx, market.deadlines_per_block, market.deadline_weight):
+        ctx.consume(CALLS["tasks.deadline"])
         task = TASKS.get(ctx.state, item.task)
         if task is None or task.turn != item.turn:
             continue
@@ -59,6 +61,7 @@ def _look_for_solver(ctx: Context, item: Turn, task: Task, market: MarketParamet
     if randomness is None:
         TURNS.schedule(ctx.state, ctx.finalized + 1, item)
         return
+    ctx.consume(workers.draw_weight(ctx.state, workers.SOLVER) + workers.draw_weight(ctx.state, workers.VERIFIER))
     asks = _candidates(ctx, task)
     choice = workers.choose_solver(asks, task.spec.price_limit, randomness)
     if choice is None or not _can_be_audited(ctx, task, choice.account):

@@ -5,6 +5,7 @@ functions with which jobs lock, unlock and slash; `draws` are the pure rules by 
 """
 
 from runtime.pallets.workers.bonds import (
+    draw_weight,
     lock,
     locked,
     require_worker,
@@ -88,6 +89,7 @@ __all__ = [
     "choose_solver",
     "choose_verifiers",
     "derive_number",
+    "draw_weight",
     "lock",
     "locked",
     "parameters",

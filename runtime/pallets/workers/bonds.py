@@ -25,6 +25,7 @@ from runtime.pallets.workers.storage import (
     parameters,
 )
 from runtime.state import State
+from runtime.weights import CALLS
 
 
 def roster(state: State, role: str) -> tuple[bytes, ...]:
@@ -53,6 +54,11 @@ def standing_asks(
         if able and worker.price <= limit and len(worker.jobs) < worker.capacity and worker.since <= before:
             asks.append(Ask(worker.price, account, worker.bond))
     return [ask for ask in asks if ask.account not in excluded]
+
+
+def draw_weight(state: State, role: str) -> int:
+    """Nanoseconds of going through the standing asks of a role, for hooks to count."""
+    return CALLS["workers.ask"] * len(roster(state, role))
 
 
 def lock(ctx: Context, who: bytes, role: str, job: bytes, amount: int) -> None:
