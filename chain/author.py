@@ -11,7 +11,7 @@ from typing import Protocol
 from chain.ledger import Ledger
 from chain.pool import Pool, PoolEntry
 from chain.store import Outcome
-from chain.views import Layer
+from chain.views import Layer, ReadCache
 from runtime import merkle
 from runtime.block import Block, DigestItem, Header, Seal, Slot, extrinsics_root, header_hash, seal_message
 from runtime.errors import InvalidBlock, InvalidExtrinsic
@@ -42,7 +42,7 @@ class BlockBuilder:
         self._pool, self._now = pool, now
         self._parent = ledger.head_header()
         self._view = ledger.state_at(ledger.head)
-        self._state = State(self._view)
+        self._state = State(ReadCache(self._view))
         self._digest: tuple[DigestItem, ...] = (Slot(slot, author),)
         time = max(milliseconds, timestamp.earliest_next(self._state))
         self._context = initialize_block(self._state, self._parent, self._digest)

@@ -15,7 +15,7 @@ from chain.db import Batch, Database
 from chain.effects import Commit, Effect, NewBest, NewFinalized
 from chain.store import DEFAULT_WINDOW, JOURNAL, SCHEMA_VERSION, JournalEntry, Outcome, Store, pack_changes
 from chain.verify import validate_seal
-from chain.views import BlockState, Layer, layer_of
+from chain.views import BlockState, Layer, ReadCache, layer_of
 from runtime import merkle
 from runtime.block import Block, Header, genesis_header, header_hash
 from runtime.codec import encode
@@ -50,7 +50,7 @@ class Execution:
         if parent is None:
             raise UnknownBlock(f"the parent {block.header.parent.hex()} of block {block.header.number} is unknown")
         self._view = ledger.state_at(block.header.parent)
-        self._state = State(self._view)
+        self._state = State(ReadCache(self._view))
         validate_seal(block.header)
         self._execution = BlockExecution(self._state, parent, block, is_verified)
 

@@ -75,3 +75,24 @@ class BlockState:
 
     def _read(self, column: Column, key: bytes) -> bytes | None:
         return column.get(key) if self._past is None else column.get_at(key, self._past)
+
+
+class ReadCache:
+    """A `runtime.state.Backend` that reads each key of a view once, for as long as one block executes. Mutable.
+
+    Every extrinsic reads the network's parameters several times, and accounts are read for nonce, fee and call alike.
+    """
+
+    def __init__(self, view: BlockState) -> None:
+        self._view = view
+        self._known: dict[bytes, bytes | None] = {}
+
+    def get(self, key: bytes, /) -> bytes | None:
+        try:
+            return self._known[key]
+        except KeyError:
+            value = self._known[key] = self._view.get(key)
+            return value
+
+    def keys(self, prefix: bytes, after: bytes = b"") -> Iterator[bytes]:
+        return self._view.keys(prefix, after)
