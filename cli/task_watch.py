@@ -101,9 +101,12 @@ class TaskBar:
     def __exit__(self, *_: object) -> None:
         self.progress.stop()
 
-    def show(self, snapshot: Snapshot) -> None:
-        """Draw a snapshot. Past training the bar is full, since heartbeats are not sent to the very end."""
+    def show(self, snapshot: Snapshot, note: str = "") -> None:
+        """Draw a snapshot, described by ``note`` or in a few words.
+
+        Past training the bar is full, since heartbeats are not sent to the very end.
+        """
         training = snapshot.task.status in ("pooled", "assigned", "training")
         step = snapshot.step if training else snapshot.task.spec.steps
         loss = "" if snapshot.loss is None else f"loss {snapshot.loss:.4f}"
-        self.progress.update(self.bar, completed=step, loss=loss, description=describe(snapshot))
+        self.progress.update(self.bar, completed=step, loss=loss, description=note or describe(snapshot))

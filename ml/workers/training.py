@@ -15,7 +15,8 @@ from ml.workers.materials import Materials
 from runtime.commitments import EMPTY_STATE_ROOT
 from runtime.pallets.tasks import segment_job
 
-HEARTBEAT_SECONDS = 0.5
+HEARTBEAT_SECONDS = (0.2, 30.0)
+"""Shortest and longest time between heartbeats; in between, a tenth of the time trained so far: each costs a fee."""
 
 Heartbeat = Callable[[int, int], None]
 """heartbeat(steps done, bits of the last loss)."""
@@ -43,15 +44,17 @@ class Trainer:
             step, _, state = last
             self.journal.event("resumed", step=step, steps=spec.steps)
         self.runner.load(state)
-        beat = time.monotonic()
+        began = beat = time.monotonic()
+        shortest, longest = HEARTBEAT_SECONDS
         while step < spec.steps:
             if self.stopped():
                 self.journal.event("stopped_training", step=step)
                 return False
             metrics = self.runner.advance(step)
             step += 1
-            if time.monotonic() - beat > HEARTBEAT_SECONDS or step in (1, spec.steps):
-                beat = time.monotonic()
+            now = time.monotonic()
+            if now - beat > min(longest, max(shortest, (now - began) / 10)) or step in (1, spec.steps):
+                beat = now
                 self.heartbeat(step, loss_bits(metrics))
             if step in wanted:
                 root = store.save(step, self.runner.state())
