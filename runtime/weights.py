@@ -31,7 +31,7 @@ CALLS = {
     "tasks.deadline": 500_000,
     "tasks.heartbeat": 120_000,
     "tasks.submit": 2_000_000,
-    "tasks.submit.byte": 100,
+    "tasks.submit.byte": 2_000,
     "timestamp.set": 40_000,
     "workers.ask": 10_000,
     "workers.bond_more": 300_000,

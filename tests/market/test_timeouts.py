@@ -169,3 +169,12 @@ def test_hooks_stop_when_a_block_weighs_enough_and_go_on_in_the_next() -> None:
     market.skip(120)
     found = [tasks.require_task(market.state, tasks.task_id(spec)).status for spec in specs]
     assert found == ["expired"] * 4
+
+
+def test_a_crowd_of_tasks_that_nobody_wants_does_not_hold_up_the_others() -> None:
+    market = Market(deadline_weight=1, pool_blocks=60, acceptance_blocks=30)
+    crowd = [replace(SPEC, salt=bytes([number + 1]) * 32, price_limit=1) for number in range(8)]
+    market.author(*[(SUBMITTER, submission(spec)) for spec in crowd])
+    market.skip(10)
+    market.to_settled()
+    assert {tasks.require_task(market.state, tasks.task_id(spec)).status for spec in crowd} == {"pooled"}
