@@ -113,8 +113,9 @@ async def _receive(request: Request, upload: UploadView, size: int) -> Response:
     """Write the body; a part that breaks off is kept for the next try, a false one is not."""
     done = False
     try:
-        async for piece in request.stream():
-            upload.write(piece)
+        async with contextlib.aclosing(request.stream()) as pieces:
+            async for piece in pieces:
+                upload.write(piece)
         if upload.offset == size:
             for _ in upload.verify():
                 await trio.lowlevel.checkpoint()

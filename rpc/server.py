@@ -10,6 +10,7 @@ import errno
 import logging
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 
 import trio
 from hypercorn.config import Config
@@ -57,10 +58,11 @@ def build_app(node: NodeView) -> Starlette:
     async def rpc(request: Request) -> Response:
         body = bytearray()
         try:
-            async for piece in request.stream():
-                body += piece
-                if len(body) > MAX_BODY_BYTES:
-                    return Response(too_big(), 413, media_type=JSON_TYPE)
+            async with aclosing(request.stream()) as pieces:
+                async for piece in pieces:
+                    body += piece
+                    if len(body) > MAX_BODY_BYTES:
+                        return Response(too_big(), 413, media_type=JSON_TYPE)
         except ClientDisconnect:
             return Response(None, 400)
         content = await answer(TABLE, node, bytes(body), trio.lowlevel.checkpoint)
