@@ -126,7 +126,7 @@ def _nll_backward(op: str, node: Application) -> Instruction:
 
 def _sgd(op: str, node: Application) -> Instruction:
     count = node.outputs[1].elements
-    return _make(op, node, (count,), 0.5 * count, scalars=node.attributes, in_place=((0, 2), (1, 0)))
+    return _make(op, node, (count,), 0.15 * count, scalars=node.attributes, in_place=((0, 2), (1, 0)))
 
 
 def _cast(op: str, node: Application) -> Instruction:
