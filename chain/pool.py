@@ -124,6 +124,8 @@ class Pool:
         self._check_limits(entry, replaced)
         for other in replaced:
             self._remove(other)
+        # What made room may be what this one depends on.
+        entry.missing = self._missing_tags(entry)
         self._insert(entry)
         return hash_
 

@@ -109,8 +109,7 @@ def command(
                 genesis=parse_genesis(chain.read_bytes()) if chain else development_genesis(),
             )
             node = Node(config, (lambda report: None) if quiet else print_report)
-            print_welcome(node, folder)
-            run_node(node)
+            run_node(node, lambda: print_welcome(node, folder))
         except (SolventError, OSError) as error:
             fail(str(error))
         console.print("Stopped; everything final is on disk." if not temporary else "Stopped.")

@@ -120,9 +120,13 @@ class Upload:
             self.discard()
             raise BlobMismatch(f"the {self.size} bytes hash to {hasher.root().hex()}, not to {self.root.hex()}")
 
-    def finish(self) -> None:
-        """Move verified bytes to their place, on the disk before this returns."""
+    def sync(self) -> None:
+        """Put the bytes on the disk. This only waits, so a caller with other work may run it in a thread."""
+        self._file.flush()
         os.fsync(self._file.fileno())
+
+    def finish(self) -> None:
+        """Move verified and synced bytes to their place."""
         self._file.close()
         self._store.accept(self)
 

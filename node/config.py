@@ -20,6 +20,8 @@ DEVELOPMENT_ACCOUNTS = (
 """Accounts with a balance on the development chain, by their ``//Name``. Alice makes the blocks."""
 
 DEVELOPMENT_BALANCE = 1_000_000 * TOKEN
+DEVELOPMENT_WINDOW = 16 * DEFAULT_WINDOW
+"""Blocks whose state can still be read: a busy development chain makes many blocks a second."""
 
 
 def development_genesis() -> dict[str, Any]:
@@ -48,7 +50,7 @@ class NodeConfig:
     coalesce_seconds: float = 0.002
     blob_capacity: int = 20 * 1024**3
     blob_account_capacity: int = 10 * 1024**3
-    state_window: int | None = DEFAULT_WINDOW
+    state_window: int | None = DEVELOPMENT_WINDOW
     pool: PoolLimits = field(default_factory=PoolLimits)
 
     @property

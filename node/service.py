@@ -189,13 +189,18 @@ class Node:
         self._on_block(BlockReport(number, layer.hash, included, failed, events, len(self.pool), seconds))
 
 
-def run_node(node: Node) -> None:
-    """Run a node in this thread until Ctrl-C, SIGTERM or an error, which is raised by itself and not in a group."""
+def run_node(node: Node, on_start: Callable[[], None] = lambda: None) -> None:
+    """Run a node in this thread until Ctrl-C, SIGTERM or an error, which is raised by itself and not in a group.
+
+    ``on_start`` is called once requests are answered and signals stop the node cleanly.
+    """
 
     async def main() -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(node.stop_on_signals)
-            await node.run()
+            async with trio.open_nursery() as running:
+                await running.start(node.run)
+                on_start()
             nursery.cancel_scope.cancel()
 
     try:

@@ -119,6 +119,7 @@ async def _receive(request: Request, upload: UploadView, size: int) -> Response:
         if upload.offset == size:
             for _ in upload.verify():
                 await trio.lowlevel.checkpoint()
+            await trio.to_thread.run_sync(upload.sync)
             upload.finish()
             done = True
             return Response(None, 201)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain.pool import AlreadyImported, Banned, Pool, PoolError, PoolFull, PoolLimits, TooLowPriority
@@ -203,6 +203,7 @@ def test_after_a_reorganisation_everything_is_checked_afresh() -> None:
 Submission = tuple[str, int, int]
 
 
+@settings(max_examples=500)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5), st.integers(0, 9)), max_size=40))
 def test_ready_extrinsics_always_form_gapless_nonce_runs_in_order(submissions: list[Submission]) -> None:
     """Whatever is submitted, in whatever order, with limits that bite: the author never meets a nonce gap."""

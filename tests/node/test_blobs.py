@@ -32,6 +32,7 @@ def put(blobs: BlobStore, data: bytes, owner: str = "alice") -> bytes:
     upload.write(data)
     for _ in upload.verify():
         pass
+    upload.sync()
     upload.finish()
     return root
 
@@ -92,6 +93,7 @@ def test_an_upload_continues_where_it_broke_off_also_after_a_restart(tmp_path: P
     upload = blobs.begin(root, len(data), "alice", 10_000)
     upload.write(data[10_000:])
     list(upload.verify())
+    upload.sync()
     upload.finish()
     assert read(blobs, root) == data
 
