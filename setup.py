@@ -6,6 +6,8 @@ A node needs no kernels, so a machine without a C compiler still gets a working 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
 
@@ -23,9 +25,7 @@ class BuildKernels(build_ext):
         if not all(path.exists() for path in self._outputs()):
             self.warn(ADVICE)
 
-    def _outputs(self) -> list:
-        from pathlib import Path
-
+    def _outputs(self) -> list[Path]:
         return [Path(self.get_ext_fullpath(extension.name)) for extension in self.extensions]
 
 
