@@ -231,7 +231,7 @@ def test_a_cancelled_dispute_puts_a_verifier_back_before_its_duty() -> None:
 
 
 def test_one_win_voids_the_claim_and_later_outcomes_touch_nothing() -> None:
-    market = Market(solvers=2).to_window()
+    market = Market(solvers=2, verifiers=5).to_window()
     for challenger, segment in ((ANNA, 1), (BERT, 1), (BERT, 2)):
         open_dispute(market, challenger, segment)
     win(market, ANNA, 1, (BERT, 1), (BERT, 2))
