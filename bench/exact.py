@@ -8,7 +8,6 @@ The absolute times mean little on a shared machine; the ratio is what counts.
 
 from __future__ import annotations
 
-import itertools
 import statistics
 import time
 
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from bench.models import build_model, random_samples
 from bench.report import Progress, Report, Table, silent
 from ml.capture import capture_task
 from ml.data import Dataset
@@ -27,18 +27,11 @@ BATCH = 64
 LAYERS = (784, 128, 64, 10)
 
 
-def build_model() -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for width, following in itertools.pairwise(LAYERS):
-        layers += [nn.Linear(width, following), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
-
-
 class ExactSide:
     """The captured step on the exact kernels."""
 
     def __init__(self, data: Dataset, threads: int, steps: int) -> None:
-        model = build_model()
+        model = build_model(LAYERS)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
         task = capture_task(model, nn.CrossEntropyLoss(), optimizer, data.layout, batch_size=BATCH, steps=steps)
         train, _, _ = task.check()
@@ -67,7 +60,7 @@ class TorchSide:
     """The same step in PyTorch eager, as a user would write it."""
 
     def __init__(self, data: Dataset, inputs: JobInputs) -> None:
-        self.model = build_model()
+        self.model = build_model(LAYERS)
         self.loss = nn.CrossEntropyLoss()
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.05, momentum=0.9)
         self.pixels = torch.from_numpy(data.fields["pixels"])
@@ -82,13 +75,6 @@ class TorchSide:
         self.optimizer.step()
 
 
-def random_digits(samples: int) -> Dataset:
-    """Bytes and labels of MNIST's shape; the time of a step does not depend on what they are."""
-    generator = np.random.default_rng(0)
-    pixels = generator.integers(0, 256, (samples, LAYERS[0]), dtype=np.uint8)
-    return Dataset({"pixels": pixels, "label": generator.integers(0, 10, samples, dtype=np.int32)})
-
-
 def seconds_per_step(side: ExactSide | TorchSide, first: int, steps: int) -> float:
     start = time.perf_counter()
     for number in range(first, first + steps):
@@ -99,7 +85,7 @@ def seconds_per_step(side: ExactSide | TorchSide, first: int, steps: int) -> flo
 def measure(threads: int, pairs: int, steps: int) -> dict[str, float]:
     """Microseconds per step of both, and the median ratio of neighbouring measurements."""
     torch.set_num_threads(threads)
-    data = random_digits(2048)
+    data = random_samples(2048, LAYERS[0], LAYERS[-1])
     ours = ExactSide(data, threads, (pairs + 1) * steps)
     theirs = TorchSide(data, ours.inputs)
     exact, eager = [], []
