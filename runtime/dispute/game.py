@@ -201,7 +201,8 @@ def _apply_group(game: Game, checked: CheckedProgram, move: PostGroup) -> Game |
             "the registers before",
         )
     game = replace(game, registers=registers, operands=move.operands)
-    return judge_group(game, checked, move.after) or replace(game, phase=Phase.OPERAND)
+    after = move.after if groups > 1 else None
+    return judge_group(game, checked, after) or replace(game, phase=Phase.OPERAND)
 
 
 def _apply_operand(game: Game, checked: CheckedProgram, move: SelectOperand) -> Game:

@@ -66,19 +66,20 @@ def validate_group(game: Game, move: PostGroup, groups: int) -> None:
         raise InvalidMove(f"{len(move.operands)} operands where a group has at most {MAX_OPERANDS}")
 
 
-def judge_group(game: Game, checked: CheckedProgram, after: bytes) -> Verdict | None:
+def judge_group(game: Game, checked: CheckedProgram, after: bytes | None) -> Verdict | None:
     """Run the disputed group on the posted operands. None: the result is as claimed, so an operand must be wrong.
 
-    Empty ``after`` stands for the only group of a recipe, which is compared with the claimed element alone.
+    No ``after`` is for the only group of a recipe, which is compared with the claimed element alone. In a longer recipe
+    the bytes behind the trace's leaf count, whatever they are: bytes that are no registers lose.
     """
     try:
         result = _run(game, checked)
-        claimed = Registers.from_bytes(after) if after else None
+        claimed = None if after is None else Registers.from_bytes(after)
     except VmHalt as halt:
         evidence = replace(_evidence_at(game, checked), computed=str(halt))
         return Verdict(Party.CHALLENGER, Reason.HALTED, evidence, game.trail)
     computed = result.registers_after
-    agrees = computed == claimed if claimed else holds_element(game, checked, computed.to_bytes())
+    agrees = holds_element(game, checked, computed.to_bytes()) if claimed is None else computed == claimed
     if agrees and game.operands:
         return None
     evidence = _evidence_of_result(game, checked, result, claimed)
