@@ -126,11 +126,12 @@ def _cancel_others(ctx: Context, task: bytes) -> None:
 
 
 def _cancel(ctx: Context, number: int) -> None:
+    """End a dispute about a voided claim: the challenger has its bond back, and nothing else changes."""
     dispute = DISPUTES.get(ctx.state, number)
     assert dispute is not None
     GAMES.delete(ctx.state, number)
     balances.release(ctx, dispute.challenger, bond_reason(number), dispute.bond)
-    proofs.on_dispute_cancelled(ctx, dispute.task, dispute.segment, dispute.challenger)
+    proofs.on_proof_voided(ctx, dispute.task, dispute.segment, dispute.challenger)
     DISPUTES.put(ctx.state, number, replace(dispute, status=CANCELLED, waits_for="", ended=ctx.number))
     ctx.deposit(DisputeCancelled(number, dispute.task, dispute.segment, dispute.challenger, dispute.bond))
 

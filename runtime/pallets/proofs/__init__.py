@@ -13,6 +13,7 @@ from runtime.pallets.proofs.challenges import (
     on_challenger_won,
     on_dispute_cancelled,
     on_dispute_opened,
+    on_proof_voided,
     segment_claim,
 )
 from runtime.pallets.proofs.draw import audit_segments, draw_commitment, draw_randomness, draw_segments
@@ -95,6 +96,7 @@ __all__ = [
     "on_challenger_won",
     "on_dispute_cancelled",
     "on_dispute_opened",
+    "on_proof_voided",
     "process_appointments",
     "require_board",
     "segment_claim",

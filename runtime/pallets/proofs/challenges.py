@@ -152,6 +152,15 @@ def on_dispute_cancelled(ctx: Context, task: bytes, segment: int, challenger: by
     _on_closed(ctx, task, segment, challenger, lost=False)
 
 
+def on_proof_voided(ctx: Context, task: bytes, segment: int, challenger: bytes) -> None:
+    """Forget a dispute about a proof that another dispute has voided. This may be told late, when the same challenger
+    disputes the same segment of the next proof already: that dispute is another one, and stays."""
+    key = DisputeKey(task, segment, challenger)
+    board = AUDITS.get(ctx.state, task)
+    if board is None or not is_live(board) or DISPUTES.get(ctx.state, key) != board.attempt:
+        DISPUTES.delete(ctx.state, key)
+
+
 def _on_closed(ctx: Context, name: bytes, segment: int, challenger: bytes, lost: bool) -> None:
     if not _close_key(ctx, name, segment, challenger):
         return
