@@ -40,8 +40,12 @@ BATCH_SIZE = 128
 @click.command(name="demo")
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object on stdout.")
 @click.option("--steps", default=300, show_default=True, type=click.IntRange(10), help="Training steps of each task.")
-@click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep chain, logs and models here.")
-def command(as_json: bool, steps: int, keep: Path | None) -> None:
+@click.option(
+    "--output", default="demo-output", show_default=True, type=click.Path(file_okay=False, path_type=Path),
+    help="Where the two models go.",
+)  # fmt: skip
+@click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep chain and logs here.")
+def command(as_json: bool, steps: int, output: Path, keep: Path | None) -> None:
     """Train a network on real digits, then catch a solver that gets one multiplication wrong.
 
     Starts a development chain and its workers as processes of their own, and stops them all at the end. Exit code 0
@@ -51,7 +55,7 @@ def command(as_json: bool, steps: int, keep: Path | None) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with workplace(keep) as folder:
-            document = tell(console, folder, steps, keep is not None)
+            document = tell(console, folder, output, steps, keep is not None)
     except SolventError as error:
         report_failure(console, error, as_json)
         sys.exit(1)
@@ -87,13 +91,13 @@ def report_failure(console: Console, error: SolventError, as_json: bool) -> None
         print_json({"ok": False, "error": str(error), "log": log})
 
 
-def tell(console: Console, folder: Path, steps: int, kept: bool) -> dict[str, Any]:
+def tell(console: Console, folder: Path, output: Path, steps: int, kept: bool) -> dict[str, Any]:
     """Run the story; returns the JSON document. Raises `SolventError` when something did not happen."""
     from cli.demo_story import Stage, cheated_act, honest_act, make_terms, submit
 
     began = time.monotonic()
     with Family(folder / "logs") as family:
-        stage = Stage(folder, console, family)
+        stage = Stage(folder, output, console, family)
         client, bundle = prepare(stage, steps)
         stage.timings["setup"] = time.monotonic() - began
         console.rule("[bold]1. An honest task", align="left")
@@ -112,11 +116,12 @@ def tell(console: Console, folder: Path, steps: int, kept: bool) -> dict[str, An
         show_dispute(stage, record)
         show_act(stage, second)
         chain = read_chain(client)
+        client.close()
         stage.timings["total"] = time.monotonic() - began
         document = build_document(stage, (first, second), record, chain)
     console.print(f"\nDone in {stage.timings['total']:.0f} seconds, {chain['height']} blocks, every process stopped.")
     if kept:
-        console.print(f"Chain, logs and models are in {folder}")
+        console.print(f"Chain and logs are in {folder}")
     return document
 
 
@@ -149,7 +154,7 @@ def show_act(stage: Stage, act: Act) -> None:
         stage.console.print(f"The whistleblower re-ran segments {finding['segments']}: {word}.")
     print_payments(stage.console, act.task, NAMES)
     stage.console.print(
-        f"Test accuracy [bold]{act.accuracy:.1%}[/bold] after {act.task.spec.steps} steps; model: {act.model.name}, "
+        f"Test accuracy [bold]{act.accuracy:.1%}[/bold] after {act.task.spec.steps} steps; model: {act.model}, "
         f"state root 0x{act.task.final_root.hex()[:16]}…"
     )
 

@@ -96,7 +96,7 @@ class Child:
 
 
 class Family:
-    """All children of one demo; leaving the context stops every one of them, last started first."""
+    """All children of one demo; leaving the context stops every one of them."""
 
     def __init__(self, log_folder: Path) -> None:
         self.log_folder = log_folder
@@ -127,9 +127,10 @@ class Family:
             child.stop()
 
     def stop_all(self) -> None:
-        """Tell every child to end at once, then wait for each; safe to call again."""
-        for child in self.children.values():
-            if child.running:
-                child.signal(signal.SIGTERM)
-        for name in reversed(list(self.children)):
+        """Stop every child; safe to call again. The first one, the node, goes last: the others say goodbye to it."""
+        names = list(self.children)
+        for name in names[1:]:
+            if self.children[name].running:
+                self.children[name].signal(signal.SIGTERM)
+        for name in reversed(names):
             self.stop(name)

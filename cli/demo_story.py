@@ -64,6 +64,7 @@ class Stage:
     """The running processes and the client. Mutable: children come and go, timings are collected."""
 
     folder: Path
+    output: Path
     console: Console
     family: Family
     port: int = field(default_factory=free_port)
@@ -235,7 +236,7 @@ def finish(
     stage: Stage, client: Client, bundle: Bundle, name: bytes, task: Task, estimate: Estimate, model: str
 ) -> Act:
     """Fetch the settled model and score it."""
-    path = stage.folder / model
+    path = stage.output / model
     accuracy, _ = fetch_result(client, name, bundle, path, threads=2)
     if accuracy is None:
         raise StoryFailed("there is no test set to score the model on")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from runtime.errors import SolventError
 from runtime.pallets import proofs, tasks
@@ -89,10 +89,11 @@ class TaskBar:
             MofNCompleteColumn(),
             TextColumn("{task.fields[loss]}"),
             TextColumn("[dim]{task.description}"),
-            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[seconds]}"),
         )
         self.progress = Progress(*columns, console=console)
-        self.bar = self.progress.add_task("", total=steps, label=label, loss="")
+        self.bar = self.progress.add_task("", total=steps, label=label, loss="", seconds="")
+        self.began = time.monotonic()
 
     def __enter__(self) -> TaskBar:
         self.progress.start()
@@ -108,5 +109,8 @@ class TaskBar:
         """
         training = snapshot.task.status in ("pooled", "assigned", "training")
         step = snapshot.step if training else snapshot.task.spec.steps
+        seconds = f"{time.monotonic() - self.began:.0f} s"
         loss = "" if snapshot.loss is None else f"loss {snapshot.loss:.4f}"
-        self.progress.update(self.bar, completed=step, loss=loss, description=note or describe(snapshot))
+        self.progress.update(
+            self.bar, completed=step, loss=loss, description=note or describe(snapshot), seconds=seconds
+        )
