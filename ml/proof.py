@@ -1,7 +1,7 @@
 """The proof-of-learning: the states after initialisation and at every checkpoint, and where their files lie.
 
-A solver posts the roots (`checkpoint_steps` says of which steps) and the blob root of a `Manifest`. A verifier reads the
-manifest, checks it against the posted roots, and fetches only the start states of the segments it must replay.
+A solver posts the roots (`checkpoint_steps` says of which steps) and the blob root of a `Manifest`. A verifier reads
+the manifest, checks it against the posted roots, and fetches only the start states of the segments it must replay.
 """
 
 from __future__ import annotations
