@@ -149,6 +149,9 @@ def show_act(stage: Stage, act: Act) -> None:
     """How a task ended, for people."""
     from cli.demo_story import NAMES, findings
 
+    for audit in act.board.audits:
+        what = f"segments {list(audit.segments)} of {NAMES[act.task.solver]}'s proof"
+        stage.console.print(f"{NAMES[audit.verifier]} replayed {what}: {audit.status}.")
     for finding in findings(stage, act.name):
         word = "all equal" if finding["confirmed"] else f"segments {finding['wrong']} differ"
         stage.console.print(f"The whistleblower re-ran segments {finding['segments']}: {word}.")

@@ -146,7 +146,7 @@ def as_float(bits: str) -> str:
 def print_moves(console: Console, record: DisputeRecord, names: Names) -> None:
     """Every move of a dispute."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in (">#", "who", "move", "level", ">leaves", ">height", ">at", ">bytes", ">block"):
+    for column in (">#", "who", "move", "then in tree", ">leaves", ">height", ">node", ">bytes", ">block"):
         table.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
     parties = {"challenger": record.dispute.challenger, "defender": record.dispute.defender}
     for number, move in enumerate(record.moves, 1):
@@ -161,9 +161,12 @@ def print_leaf(console: Console, evidence: Evidence, names: tuple[str, str]) -> 
     """The scalar operation in which the dispute ended; ``names`` are (defender, challenger)."""
     what = f"step {evidence.step}, value {evidence.value} ({evidence.operator}), element {evidence.element}"
     lines = [f"{what}, operation {evidence.operation}:", f"  {evidence.opcode}"]
-    lines += [f"    operand   {bits}  {as_float(bits)}" for bits in evidence.operands]
-    lines.append(f"    [red]{names[0]} claims   {evidence.claimed}  {as_float(evidence.claimed)}[/red]")
-    lines.append(f"    [green]the chain computes {evidence.computed}  {as_float(evidence.computed)}[/green]")
+    lines += [f"    {'operand':<18} {bits}  {as_float(bits)}" for bits in evidence.operands]
+    for style, who, bits in (
+        ("red", f"{names[0]} claims", evidence.claimed),
+        ("green", "the chain computes", evidence.computed),
+    ):
+        lines.append(f"    [{style}]{who:<18} {bits}  {as_float(bits)}[/{style}]")
     title = f"{len(evidence.log)} scalar operations executed by the chain; the one that differs"
     console.print(Panel("\n".join(lines), title=title, title_align="left", expand=False))
 

@@ -22,7 +22,9 @@ from cli.task_watch import Snapshot, TaskBar, describe, follow, take_snapshot
 from ml.bundle import Bundle, Terms
 from runtime.crypto import derive_seed, public_key
 from runtime.errors import SolventError
-from runtime.pallets import disputes, treasury, workers
+from runtime.pallets import disputes, proofs, treasury, workers
+from runtime.pallets.proofs import Board
+from runtime.pallets.proofs.storage import PASSED
 from runtime.pallets.tasks import Estimate, Task, TaskSpec
 from runtime.pallets.workers import Worker
 from solvent.client import Client
@@ -50,13 +52,14 @@ def account(suri: str) -> bytes:
 
 @dataclass(frozen=True)
 class Act:
-    """A finished task: its record, its id, the test accuracy, and where the model lies."""
+    """A finished task: its record, its id, its audits, the test accuracy, and where the model lies."""
 
     name: bytes
     task: Task
     accuracy: float
     model: Path
     estimate: Estimate
+    board: Board
 
 
 @dataclass
@@ -240,4 +243,9 @@ def finish(
     accuracy, _ = fetch_result(client, name, bundle, path, threads=2)
     if accuracy is None:
         raise StoryFailed("there is no test set to score the model on")
-    return Act(name, task, accuracy, path, estimate)
+    board: Board | None = client.read(proofs.AUDITS, name)
+    if board is None or not any(audit.status == PASSED for audit in board.audits):
+        raise StoryFailed("no audit of the settled proof passed", stage.family.children["verifier"])
+    if not any(one.role == workers.VERIFIER for one in task.payments):
+        raise StoryFailed("the verifier was not paid", stage.family.children["verifier"])
+    return Act(name, task, accuracy, path, estimate, board)

@@ -30,6 +30,10 @@ MAX_DATA_BYTES = 8 * 1024**3
 """Larger data sets are refused: they would fill the worker's disk."""
 
 
+MAX_STEP_BYTES = 8 * 1024**3
+"""Programs whose values take more memory are refused before the task is accepted."""
+
+
 class TaskRefused(SolventError):
     """The task's materials are not what its spec promises, or are too large for this worker."""
 
@@ -118,7 +122,11 @@ def fetch_materials(
         data = read(tasks.PROGRAMS, root)
         if not isinstance(data, bytes):
             raise TaskRefused(f"the chain holds no program {root.hex()}")
-        programs.append(check_program(decode_program(data)))
+        checked = check_program(decode_program(data))
+        size = sum(value.bytes for value in checked.values)
+        if size > MAX_STEP_BYTES:
+            raise TaskRefused(f"a step holds {size} bytes of values; this worker takes at most {MAX_STEP_BYTES}")
+        programs.append(checked)
     inputs = fetch_inputs(blobs, spec, folder / "blobs")
     threads = max(1, min(threads, os.cpu_count() or 1))
     return Materials(task, spec, programs[0], programs[1], inputs, folder / task.hex(), threads)

@@ -22,7 +22,7 @@ from runtime.pallets.disputes import Dispute
 from runtime.pallets.proofs import Proof
 from runtime.pallets.tasks import Task, segment_job
 from runtime.pallets.tasks.storage import ASSIGNED, DISPUTED, TRAINING
-from solvent.client import NodeUnreachable
+from solvent.client import ClientError
 
 ROLE = workers.SOLVER
 
@@ -84,7 +84,7 @@ class Solver:
             self.session.journal.event("progress", task=name.hex(), step=step, steps=task.spec.steps, loss=loss)
             try:
                 self.session.chain.submit(self.session.seed, "tasks", tasks.Heartbeat(name, step, bits))
-            except NodeUnreachable as error:
+            except ClientError as error:
                 self.session.journal.event("heartbeat_lost", error=str(error))
 
         trainer = Trainer(materials, runner, self.session.journal, heartbeat, self.session.stopped)
