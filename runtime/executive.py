@@ -27,6 +27,7 @@ from runtime.errors import (
     InvalidBlock,
     InvalidExtrinsic,
     ProgramError,
+    SolventError,
     VmHalt,
 )
 from runtime.pallet import Context
@@ -58,6 +59,8 @@ class Failure(Record):
 
 
 SUCCESS = Failure("", "", "")
+MAX_MESSAGE = 1_000
+"""Characters of a failure's message that are kept."""
 
 
 class Receipt(Record):
@@ -193,14 +196,22 @@ def _dispatch(ctx: Context, checked: CheckedExtrinsic) -> Failure:
         with ctx.transaction():
             checked.definition.handler(ctx, checked.extrinsic.signer, checked.arguments)
     except DispatchError as error:
-        return Failure(error.pallet, error.code, str(error))
+        return _fail(error.pallet, error.code, error)
     except CodecError as error:
-        return Failure("system", "Malformed", str(error))
+        return _fail("system", "Malformed", error)
     except ProgramError as error:
-        return Failure("system", "InvalidProgram", str(error))
+        return _fail("system", "InvalidProgram", error)
     except VmHalt as error:
-        return Failure("system", "Halted", str(error))
+        return _fail("system", "Halted", error)
     return SUCCESS
+
+
+def _fail(pallet: str, code: str, error: SolventError) -> Failure:
+    """A failure whose message is short: it may quote the arguments, and every node keeps it."""
+    message = str(error)
+    if len(message) > MAX_MESSAGE:
+        message = f"{message[:MAX_MESSAGE]}..."
+    return Failure(pallet, code, message)
 
 
 def _apply_inherent(ctx: Context, raw: bytes, item: Inherent) -> Receipt:

@@ -166,10 +166,8 @@ class _Tally:
 
     def add(self, value: TensorType) -> None:
         self.bytes += value.bytes
-        require(
-            self.bytes <= MAX_STEP_BYTES,
-            f"{value} brings the step's values to {self.bytes} bytes, more than {MAX_STEP_BYTES}",
-        )
+        if self.bytes > MAX_STEP_BYTES:
+            raise ProgramError(f"{value} brings the step's values to {self.bytes} bytes, more than {MAX_STEP_BYTES}")
         self.types.append(value)
 
     def spend(self, gas: int) -> None:

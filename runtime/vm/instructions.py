@@ -143,6 +143,7 @@ def _lane_tree() -> tuple[Instruction, ...]:
 
 
 _LANE_TREE = _lane_tree()
+_LANES_AT_ZERO = Registers.of({lane: f32(0) for lane in range(LANES)})
 SCRATCH = Register(16)
 """Where a term of `lane_sum` prepares what it adds."""
 
@@ -169,8 +170,7 @@ def lane_sum(
         return Instruction(Opcode.ADD_F32, lane, (Register(lane), source))
 
     gas = count * (_gas(preparation) + OPCODES[Opcode.ADD_F32].gas) + _gas(tail)
-    constants = Registers.of({lane: f32(0) for lane in range(LANES)})
-    return Recipe(constants, count * size + len(tail), gas, instruction)
+    return Recipe(_LANES_AT_ZERO, count * size + len(tail), gas, instruction)
 
 
 def _gas(instructions: Sequence[Instruction]) -> int:

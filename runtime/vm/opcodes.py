@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, auto
-from functools import partial
+from functools import cache, partial
 
 from runtime.errors import VmHalt
 from runtime.vm import softfloat as sf
@@ -31,14 +31,22 @@ class Registers:
     def __post_init__(self) -> None:
         if len(self.cells) != REGISTER_COUNT:
             raise VmHalt(f"{len(self.cells)} registers where the machine has {REGISTER_COUNT}")
-        for number, (kind, bits) in enumerate(self.cells):
+        for number, cell in enumerate(self.cells):
+            if cell is EMPTY:
+                continue
+            kind, bits = cell
             if not isinstance(kind, Kind) or type(bits) is not int or bits < 0 or bits >> BITS_OF_KIND[kind]:
                 raise VmHalt(f"register {number} cannot hold kind {kind!r} with bits {bits!r}")
 
     @classmethod
     def of(cls, cells: Mapping[int, Scalar]) -> Registers:
         """Registers with the given cells, all others empty."""
-        return cls(tuple(cells.get(number, EMPTY) for number in range(REGISTER_COUNT)))
+        if not cells:
+            return _blank()
+        filled = [EMPTY] * REGISTER_COUNT
+        for number, cell in cells.items():
+            filled[number] = cell
+        return cls(tuple(filled))
 
     def __getitem__(self, number: int) -> Scalar:
         return self.cells[number]
@@ -58,6 +66,11 @@ class Registers:
                 raise VmHalt(f"register {start // 9} has unknown kind {data[start]}")
             cells.append(Scalar(Kind(data[start]), int.from_bytes(data[start + 1 : start + 9], "little")))
         return cls(tuple(cells))
+
+
+@cache
+def _blank() -> Registers:
+    return Registers((EMPTY,) * REGISTER_COUNT)
 
 
 class Opcode(IntEnum):

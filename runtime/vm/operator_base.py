@@ -85,7 +85,8 @@ def require_shape(shape: tuple[int, ...]) -> None:
     """Check that a shape is one that a value may have, before anything is computed from it."""
     require(len(shape) <= MAX_RANK, f"rank {len(shape)} is above {MAX_RANK}")
     for size in shape:
-        require(1 <= size <= MAX_DIMENSION, f"dimension {size} is outside 1..{MAX_DIMENSION}")
+        if not 1 <= size <= MAX_DIMENSION:
+            raise ProgramError(f"dimension {size} is outside 1..{MAX_DIMENSION}")
 
 
 def require_bits(bits: int) -> None:

@@ -106,6 +106,9 @@ def submit_verdict(ctx: Context, origin: AccountId, args: SubmitVerdict) -> None
     if draw_commitment(args.secret, origin, args.task) != audit.commitment:
         raise WrongSecret("the secret does not open the commitment made on acceptance")
     segments = audit_segments(task.spec, audit, args.secret)
+    # The length comes first: a verdict of a million segments must not cost the chain a million comparisons.
+    if len(args.failed) > len(segments):
+        raise BadVerdict(f"{len(args.failed)} failed segments of {len(segments)} drawn ones")
     if args.failed != tuple(segment for segment in segments if segment in args.failed):
         raise BadVerdict(f"failed segments {args.failed}; the drawn ones are {segments}")
     gas = tasks.replayed_gas(task.spec, task.estimate, segments)

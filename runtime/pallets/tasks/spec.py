@@ -162,6 +162,7 @@ def _layout(entries: Sequence[StateEntry]) -> list[tuple[str, TensorType]]:
 
 
 def _compare_layouts(what: str, left: list[tuple[str, TensorType]], read: list[tuple[str, TensorType]]) -> None:
-    differing = [entry for entry in left if entry not in read] + [entry for entry in read if entry not in left]
+    lefts, reads = frozenset(left), frozenset(read)
+    differing = [entry for entry in left if entry not in reads] + [entry for entry in read if entry not in lefts]
     for name, tensor in differing[:1]:
         raise SpecError(f"{what} another state than the training program reads: see {name!r}, {tensor}")
