@@ -49,9 +49,10 @@ class Play(Record):
 
 
 def may_open(state: State, origin: bytes, args: Open) -> bool:
-    """Whether an opening may use the reserved share of a block: from somebody with a bond, about a proof."""
-    covered = balances.spendable(state, origin) >= parameters(state).bond
-    return covered and proofs.PROOFS.contains(state, args.task)
+    """Whether an opening may use the reserved share of a block: from somebody with a bond, about a proof at stake."""
+    board = proofs.AUDITS.get(state, args.task)
+    at_stake = board is not None and proofs.is_live(board)
+    return at_stake and balances.spendable(state, origin) >= parameters(state).bond
 
 
 def may_play(state: State, origin: bytes, args: Play) -> bool:

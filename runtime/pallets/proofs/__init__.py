@@ -6,7 +6,7 @@ the hook does, `board` how audits move, and `challenges` what the outcome of a d
 """
 
 from runtime.pallets.proofs.appointments import process_appointments
-from runtime.pallets.proofs.board import LIVE_STATUSES, find_audit, require_board
+from runtime.pallets.proofs.board import LIVE_STATUSES, find_audit, is_live, require_board
 from runtime.pallets.proofs.calls import AcceptAudit, RegisterProof, SubmitVerdict
 from runtime.pallets.proofs.challenges import (
     on_challenger_lost,
@@ -92,6 +92,7 @@ __all__ = [
     "draw_randomness",
     "draw_segments",
     "find_audit",
+    "is_live",
     "on_challenger_lost",
     "on_challenger_won",
     "on_dispute_cancelled",

@@ -10,6 +10,7 @@ from runtime.pallets.proofs.storage import (
     APPOINTMENTS,
     AUDITS,
     AUDITS_RUN,
+    DISPUTES,
     DONE,
     PASSED,
     PROOFS,
@@ -21,6 +22,7 @@ from runtime.pallets.proofs.storage import (
     Appointment,
     Audit,
     Board,
+    DisputeKey,
     NoProof,
     Proof,
     VerifierReplaced,
@@ -130,6 +132,12 @@ def settle(ctx: Context, name: bytes, task: Task, proof: Proof, board: Board) ->
     close(ctx, name, board, DONE, completed=True)
     audits = [(audit.verifier, audit.gas) for audit in board.audits if audit.status == PASSED]
     tasks.settle(ctx, task, audits, proof.checkpoints[-1])
+
+
+def is_disputing(state: State, name: bytes, board: Board, audit: Audit) -> bool:
+    """Whether the verifier has an open dispute about a segment that its verdict failed."""
+    keys = (DisputeKey(name, segment, audit.verifier) for segment in audit.failed)
+    return any(DISPUTES.get(state, key) == board.attempt for key in keys)
 
 
 def is_live(board: Board) -> bool:

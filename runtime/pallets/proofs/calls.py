@@ -9,6 +9,7 @@ from runtime.pallets.proofs.board import (
     LIVE_STATUSES,
     advance,
     find_audit,
+    is_disputing,
     is_live,
     put_audit,
     require_board,
@@ -101,7 +102,8 @@ def accept_audit(ctx: Context, origin: AccountId, args: AcceptAudit) -> None:
 
 @PALLET.call(weight=CALLS["proofs.submit_verdict"])
 def submit_verdict(ctx: Context, origin: AccountId, args: SubmitVerdict) -> None:
-    """Say how the replay ended. A fail must be followed by a dispute of one of the failed segments."""
+    """Say how the replay ended. A fail must be followed by a dispute of one of the failed segments, unless the verifier
+    disputes one already, from before it was drawn."""
     task, _, board, place, audit = _require_audit(ctx.state, args.task, origin, OPENED)
     if draw_commitment(args.secret, origin, args.task) != audit.commitment:
         raise WrongSecret("the secret does not open the commitment made on acceptance")
@@ -115,6 +117,8 @@ def submit_verdict(ctx: Context, origin: AccountId, args: SubmitVerdict) -> None
     deadline = ctx.finalized + workers.parameters(ctx.state).dispute_opening_blocks if args.failed else 0
     changes = {"secret": args.secret, "segments": segments, "failed": args.failed, "gas": gas, "deadline": deadline}
     given = replace(audit, status=FAILED if args.failed else PASSED, **changes)
+    if is_disputing(ctx.state, args.task, board, given):
+        given = replace(given, status=DISPUTING, deadline=0)
     board = put_audit(ctx, args.task, board, place, given)
     ctx.deposit(VerdictGiven(args.task, origin, segments, args.failed, gas))
     advance(ctx, args.task, task, board)

@@ -16,6 +16,7 @@ from runtime.pallets.proofs.board import (
     advance,
     close,
     find_audit,
+    is_disputing,
     is_live,
     put_audit,
     refresh_status,
@@ -174,7 +175,7 @@ def _on_closed(ctx: Context, name: bytes, segment: int, challenger: bytes, lost:
         if lost:
             parts = market.false_verdict_penalty
             task, board = replace_verifier(ctx, name, task, board, place, parts, "failed a segment that stands")
-        elif not _disputes_another(ctx, name, board, board.audits[place]):
+        elif not is_disputing(ctx.state, name, board, board.audits[place]):
             deadline = ctx.finalized + market.dispute_opening_blocks
             audit = replace(board.audits[place], status=FAILED, deadline=deadline)
             board = put_audit(ctx, name, board, place, audit)
@@ -182,11 +183,6 @@ def _on_closed(ctx: Context, name: bytes, segment: int, challenger: bytes, lost:
     if board.phase == WINDOW and board.disputes == 0 and ctx.finalized >= board.window:
         APPOINTMENTS.schedule(ctx.state, ctx.number, Appointment(name, board.attempt, 0, WINDOW))
     advance(ctx, name, task, board)
-
-
-def _disputes_another(ctx: Context, name: bytes, board: Board, audit: Audit) -> bool:
-    keys = (DisputeKey(name, segment, audit.verifier) for segment in audit.failed)
-    return any(DISPUTES.get(ctx.state, key) == board.attempt for key in keys)
 
 
 def _close_key(ctx: Context, name: bytes, segment: int, challenger: bytes) -> bool:
