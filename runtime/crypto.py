@@ -13,6 +13,14 @@ from hashlib import blake2b
 
 from nacl import pwhash
 from nacl.bindings import (
+    crypto_core_ed25519_add,
+    crypto_core_ed25519_is_valid_point,
+    crypto_core_ed25519_scalar_add,
+    crypto_core_ed25519_scalar_mul,
+    crypto_core_ed25519_scalar_reduce,
+    crypto_core_ed25519_sub,
+    crypto_scalarmult_ed25519_base_noclamp,
+    crypto_scalarmult_ed25519_noclamp,
     crypto_secretbox,
     crypto_secretbox_open,
     crypto_sign,
@@ -161,3 +169,57 @@ def open_box(key: bytes, nonce: bytes, ciphertext: bytes) -> bytes:
         return bytes(crypto_secretbox_open(ciphertext, nonce, key))
     except CryptoError:
         raise WrongPassword("the password is wrong, or the key file was damaged") from None
+
+
+class PointError(SolventError):
+    """libsodium refuses this curve point or this scalar (`runtime.vrf` turns it into an invalid proof)."""
+
+
+def is_prime_order_point(point: bytes) -> bool:
+    """Whether 32 bytes are libsodium's idea of a canonical point of the prime-order subgroup, not the identity."""
+    return bool(crypto_core_ed25519_is_valid_point(point))
+
+
+def add_points(left: bytes, right: bytes) -> bytes:
+    """The sum of two points of the curve, of any order; `PointError` when either is no point."""
+    try:
+        return bytes(crypto_core_ed25519_add(left, right))
+    except CryptoError:
+        raise PointError(f"not two points of edwards25519: {left.hex()}, {right.hex()}") from None
+
+
+def subtract_points(left: bytes, right: bytes) -> bytes:
+    """The difference of two points of the curve, of any order; `PointError` when either is no point."""
+    try:
+        return bytes(crypto_core_ed25519_sub(left, right))
+    except CryptoError:
+        raise PointError(f"not two points of edwards25519: {left.hex()}, {right.hex()}") from None
+
+
+def multiply_point(scalar: bytes, point: bytes) -> bytes:
+    """``scalar`` (32 bytes, little-endian) times a point of the prime-order subgroup, in constant time.
+
+    Raises `PointError` for points outside the prime-order subgroup, and when the product is the identity.
+    """
+    try:
+        return bytes(crypto_scalarmult_ed25519_noclamp(scalar, point))
+    except CryptoError:
+        raise PointError(f"libsodium does not multiply the point {point.hex()}") from None
+
+
+def multiply_base(scalar: bytes) -> bytes:
+    """``scalar`` times the base point; `PointError` when the scalar is zero."""
+    try:
+        return bytes(crypto_scalarmult_ed25519_base_noclamp(scalar))
+    except CryptoError:
+        raise PointError("the scalar is zero") from None
+
+
+def reduce_scalar(wide: bytes) -> bytes:
+    """A 64-byte little-endian integer modulo the group order, as 32 bytes."""
+    return bytes(crypto_core_ed25519_scalar_reduce(wide))
+
+
+def multiply_add_scalars(factor: bytes, other: bytes, addend: bytes) -> bytes:
+    """``factor * other + addend`` modulo the group order, in constant time: a secret may be among them."""
+    return bytes(crypto_core_ed25519_scalar_add(crypto_core_ed25519_scalar_mul(factor, other), addend))
