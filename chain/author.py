@@ -40,7 +40,7 @@ class BlockBuilder:
     def __init__(self, ledger: Ledger, pool: Pool, author: bytes, slot: int, milliseconds: int, now: float) -> None:
         """Start a block on the best one. Its time is ``milliseconds``, or just after its parent's if that is later."""
         self._pool, self._now = pool, now
-        self._parent = ledger.head_header()
+        self._parent, self._genesis_hash = ledger.head_header(), ledger.genesis_hash
         self._view = ledger.state_at(ledger.head)
         self._state = State(ReadCache(self._view))
         self._digest: tuple[DigestItem, ...] = (Slot(slot, author),)
@@ -78,12 +78,13 @@ class BlockBuilder:
         context = self._context
         receipts = finalize_block(context)
         body = tuple(context.body)
+        digest = (*self._digest, *context.logs)
         changes = self._state.changes()
         update = merkle.update(self._view.get_node, changes)
         header = Header(
-            header_hash(self._parent), self._parent.number + 1, update.root, extrinsics_root(body), self._digest
+            header_hash(self._parent), self._parent.number + 1, update.root, extrinsics_root(body), digest
         )
-        seal = Seal(signer.sign(seal_message(header)))
-        sealed = Header(header.parent, header.number, update.root, header.extrinsics_root, (*self._digest, seal))
+        seal = Seal(signer.sign(seal_message(header, self._genesis_hash)))
+        sealed = Header(header.parent, header.number, update.root, header.extrinsics_root, (*digest, seal))
         outcome = Outcome(receipts, tuple(context.events))
         return Layer(header_hash(sealed), Block(sealed, body), outcome, changes, update.nodes)

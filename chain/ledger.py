@@ -51,7 +51,7 @@ class Execution:
             raise UnknownBlock(f"the parent {block.header.parent.hex()} of block {block.header.number} is unknown")
         self._view = ledger.state_at(block.header.parent)
         self._state = State(ReadCache(self._view))
-        validate_seal(block.header)
+        validate_seal(block.header, ledger.genesis_hash)
         self._execution = BlockExecution(self._state, parent, block, is_verified)
 
     def step(self) -> bool:

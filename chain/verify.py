@@ -7,11 +7,11 @@ from runtime.crypto import to_ss58, verify
 from runtime.errors import InvalidBlock
 
 
-def validate_seal(header: Header) -> None:
+def validate_seal(header: Header, genesis_hash: bytes) -> None:
     """The last item of the digest, and only that, must be the author's signature. Raises `InvalidBlock`."""
     author = slot_of(header.digest).author
     seal = header.digest[-1]
     if not isinstance(seal, Seal) or sum(1 for item in header.digest if isinstance(item, Seal)) != 1:
         raise InvalidBlock(f"block {header.number} does not end with one seal")
-    if not verify(author, seal.signature, seal_message(header)):
+    if not verify(author, seal.signature, seal_message(header, genesis_hash)):
         raise InvalidBlock(f"the seal of block {header.number} is not a signature of {to_ss58(author)}")

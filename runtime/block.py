@@ -114,13 +114,30 @@ class BeaconOutput(Record):
     proof: bytes
 
 
+class Authority(Record):
+    """One member of an authority set: its session key, and the stake that its votes and its lottery chances weigh."""
+
+    key: AccountId
+    weight: U63
+
+
+class NextAuthorities(Record):
+    """Digest item that execution adds to a session's first block: who votes on finality after it.
+
+    The set before still finalizes this block; set ``set_id`` starts with the next one, in round 0.
+    """
+
+    set_id: U63
+    authorities: tuple[Authority, ...]
+
+
 class Seal(Record):
     """Digest item, always last: the author's signature of the header without it."""
 
     signature: Signature
 
 
-DigestItem = Slot | BeaconOutput | Seal
+DigestItem = Slot | BeaconOutput | NextAuthorities | Seal
 
 
 class Header(Record):
@@ -188,11 +205,14 @@ def header_hash(header: Header) -> bytes:
     return hash_tagged(b"solvent:header", encode(header))
 
 
-def seal_message(header: Header) -> bytes:
-    """What the author signs: the hash of the header without its seal."""
+def seal_message(header: Header, genesis_hash: bytes) -> bytes:
+    """What the author signs: the hash of the header without its seal, on the chain with that genesis.
+
+    Naming the chain keeps a key that serves two networks from looking like one that made two blocks for a slot.
+    """
     digest = tuple(item for item in header.digest if not isinstance(item, Seal))
     unsealed = Header(header.parent, header.number, header.state_root, header.extrinsics_root, digest)
-    return hash_tagged(b"solvent:seal", encode(unsealed))
+    return hash_tagged(b"solvent:seal", encode((genesis_hash, unsealed)))
 
 
 def slot_of(digest: Sequence[DigestItem]) -> Slot:
@@ -201,6 +221,23 @@ def slot_of(digest: Sequence[DigestItem]) -> Slot:
     if len(slots) != 1 or digest[0] is not slots[0]:
         raise InvalidBlock(f"a digest starts with its only slot; this one holds {len(slots)}")
     return slots[0]
+
+
+def output_of(digest: Sequence[DigestItem]) -> bytes:
+    """The VRF output in a digest, empty where it has none. Raises `InvalidBlock` for a second one."""
+    outputs = [item.output for item in digest if isinstance(item, BeaconOutput)]
+    if len(outputs) > 1:
+        raise InvalidBlock(f"a digest holds at most one VRF output; this one holds {len(outputs)}")
+    return outputs[0] if outputs else b""
+
+
+def logs_of(digest: Sequence[DigestItem]) -> tuple[DigestItem, ...]:
+    """What execution added to a digest: everything after the author's slot and VRF output and before the seal."""
+    stated = 0
+    while stated < len(digest) and isinstance(digest[stated], Slot | BeaconOutput):
+        stated += 1
+    sealed = bool(digest) and isinstance(digest[-1], Seal)
+    return tuple(digest[stated : len(digest) - int(sealed)])
 
 
 def genesis_header(state_root: bytes) -> Header:

@@ -18,6 +18,8 @@ from runtime.block import (
     decode_extrinsic,
     extrinsics_root,
     header_hash,
+    logs_of,
+    output_of,
     slot_of,
 )
 from runtime.codec import U63, Record, decode
@@ -76,13 +78,14 @@ class Receipt(Record):
 
 def initialize_block(state: State, parent: Header, digest: tuple[DigestItem, ...]) -> Context:
     """Start the block after ``parent``, whose state this is. Raises `InvalidBlock` for an author without authority."""
-    author = slot_of(digest).author
-    if author not in system.AUTHORITIES.get(state):
-        raise InvalidBlock(f"{crypto.to_ss58(author)} is not an authority")
+    stated = slot_of(digest)
+    if system.has_one_author(state) and stated.author not in system.AUTHORITIES.get(state):
+        raise InvalidBlock(f"{crypto.to_ss58(stated.author)} is not an authority")
     if system.RUNTIME_VERSION.get(state) != system.SPEC_VERSION:
         raise InvalidBlock(f"the chain runs version {system.RUNTIME_VERSION.get(state)} of the rules, not this one")
     finalized = system.finalized(state, parent.number)
-    ctx = Context(state, parent.number + 1, finalized, author, header_hash(parent))
+    ctx = Context(state, parent.number + 1, finalized, stated.author, header_hash(parent))
+    ctx.slot, ctx.output = stated.slot, output_of(digest)
     for pallet in registry.PALLETS:
         for hook in pallet.initializers:
             hook(ctx)
@@ -152,6 +155,8 @@ class BlockExecution:
             return False
         if position == len(self.block.body):
             self.receipts = finalize_block(self.context)
+            if logs_of(self.block.header.digest) != tuple(self.context.logs):
+                raise InvalidBlock(f"the digest of block {self.block.header.number} is not what executing it yields")
             self._finished = True
             return False
         raw = self.block.body[position]

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_type_hints
 
+from runtime.block import DigestItem
 from runtime.codec import Record, decode, encode
 from runtime.errors import DispatchError, SolventError
 from runtime.state import Map, State, Value
@@ -47,9 +48,11 @@ class EventRecord(Record):
 class Context:
     """What the pallets' code sees of the block being executed. Mutable: it collects events, weight and fees.
 
-    ``finalized`` is the finalized height that deadlines count. ``extrinsic`` is the index in the body of what runs now,
-    -1 in hooks. ``weight`` and ``length`` are what the block has used so far; the ``normal_`` figures leave out
-    operational calls. ``fees`` waits for `transaction_payment` to pay it out when the block ends.
+    ``finalized`` is the finalized height that deadlines count. ``author`` is the account that earns the fees.
+    ``extrinsic`` is the index in the body of what runs now, -1 in hooks. ``weight`` and ``length`` are what the block
+    has used so far; the ``normal_`` figures leave out operational calls. ``fees`` waits for `treasury` to pay it out
+    when the block ends. ``slot`` and ``output`` (the author's VRF output) come from the header's digest, and ``logs``
+    are the items that hooks add to it.
     """
 
     state: State
@@ -67,6 +70,9 @@ class Context:
     normal_weight: int = 0
     normal_length: int = 0
     fees: int = 0
+    slot: int = 0
+    output: bytes = b""
+    logs: list[DigestItem] = field(default_factory=list)
 
     def deposit(self, event: Record) -> None:
         """Add an event, declared with ``@PALLET.event``, to the block."""

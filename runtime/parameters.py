@@ -6,7 +6,7 @@ blocks unless the name says otherwise. Weights are nanoseconds on the reference 
 
 from __future__ import annotations
 
-from runtime.codec import U63, Record
+from runtime.codec import U32, U63, Record, replace
 from runtime.dispute.parameters import DEV_DISPUTES, DisputeParameters
 from runtime.market_parameters import DEV_MARKET, MarketParameters
 
@@ -33,6 +33,27 @@ class BlockParameters(Record):
     instant_finality: bool
 
 
+class ConsensusParameters(Record):
+    """Who makes and finalizes blocks, and what it costs them to cheat. An *epoch* is also a *session*.
+
+    The ``maximum_validators`` largest stakes of at most ``maximum_candidates`` are elected for an era of
+    ``era_sessions``. Unbonded stake is free ``unbonding_eras`` later. ``reporter_share`` is the reporter's part of a
+    slash in parts. A beacon mixes the VRF outputs of ``beacon_outputs`` blocks. The share of slots that have a primary
+    author is ``primary_numerator`` of ``primary_denominator``.
+    """
+
+    epoch_slots: U63
+    era_sessions: U63
+    unbonding_eras: U63
+    maximum_validators: U32
+    maximum_candidates: U32
+    minimum_stake: U63
+    reporter_share: U63
+    beacon_outputs: U32
+    primary_numerator: U63
+    primary_denominator: U63
+
+
 class FeeParameters(Record):
     """Prices of inclusion. ``weight_price`` is units per nanosecond in parts; the target and the speed steer the
     multiplier as in Substrate's slow adjustment; ``treasury_share`` of every fee and tip leaves the author."""
@@ -53,10 +74,32 @@ class Parameters(Record):
 
     preset: str
     block: BlockParameters
+    consensus: ConsensusParameters
     fees: FeeParameters
     market: MarketParameters
     disputes: DisputeParameters
 
+
+DEV_CONSENSUS = ConsensusParameters(
+    epoch_slots=10,
+    era_sessions=6,
+    unbonding_eras=28,
+    maximum_validators=1,
+    maximum_candidates=16,
+    minimum_stake=1_000 * TOKEN,
+    reporter_share=100_000_000,
+    beacon_outputs=16,
+    primary_numerator=1,
+    primary_denominator=4,
+)
+"""Nothing reads these where the genesis names the one author."""
+
+TESTNET_CONSENSUS = replace(
+    DEV_CONSENSUS,
+    epoch_slots=30,
+    maximum_validators=100,
+    maximum_candidates=512,
+)
 
 DEV = Parameters(
     preset="dev",
@@ -69,6 +112,7 @@ DEV = Parameters(
         hash_count=65_536,
         instant_finality=True,
     ),
+    consensus=DEV_CONSENSUS,
     fees=FeeParameters(
         existential_deposit=TOKEN // 1_000,
         base=100_000,
@@ -85,4 +129,14 @@ DEV = Parameters(
 )
 """One author, instant blocks; deadlines short enough to watch."""
 
-PRESETS = {DEV.preset: DEV}
+TESTNET = Parameters(
+    preset="testnet",
+    block=replace(DEV.block, slot_milliseconds=2_000, weight_limit=2_000_000_000 // 3, instant_finality=False),
+    consensus=TESTNET_CONSENSUS,
+    fees=DEV.fees,
+    market=DEV.market,
+    disputes=DEV.disputes,
+)
+"""Worthless tokens, several validators."""
+
+PRESETS = {preset.preset: preset for preset in (DEV, TESTNET)}

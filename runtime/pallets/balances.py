@@ -16,10 +16,13 @@ from runtime.errors import DispatchError
 from runtime.pallet import Context, InvariantBroken, Pallet
 from runtime.pallets import system
 from runtime.state import Map, State
+from runtime.trees import hash_tagged
 from runtime.weights import CALLS
 
 PALLET = Pallet("balances")
 MAX_ISSUANCE = 2**63 - 1
+TREASURY = hash_tagged(b"solvent:account", b"treasury")
+"""The treasury's account, known here so that pallets before the treasury's own can pay into it."""
 
 
 class Account(Record):

@@ -35,6 +35,8 @@ FINALIZED = PALLET.value("finalized", U63, 0)
 GENESIS_HASH = PALLET.value("genesis_hash", Hash, bytes(32))
 BLOCK_HASHES: Map[int, bytes] = PALLET.map("block_hashes", U63, Hash)
 NONCES: Map[bytes, int] = PALLET.map("nonces", AccountId, U63)
+OUTPUTS: Map[int, bytes] = PALLET.map("outputs", U63, bytes)
+"""The VRF output of each block, kept as long as the hashes; there are none where one author makes every block."""
 EVENTS: Value[tuple[EventRecord, ...]] = PALLET.value("events", tuple[EventRecord, ...], ())
 
 # --- events
@@ -70,6 +72,11 @@ class Remarked(Record):
 
 
 @PALLET.error
+class FalseFinality(DispatchError):
+    """The noted height is not above what was final before, or not below this block. A block with it is invalid."""
+
+
+@PALLET.error
 class RemarkTooLong(DispatchError):
     """The remark is longer than 64 KiB."""
 
@@ -91,6 +98,25 @@ def remark(ctx: Context, origin: AccountId, args: Remark) -> None:
     ctx.deposit(Remarked(origin, hash_tagged(b"solvent:remark", args.data)))
 
 
+class NoteFinalized(Record):
+    """The height up to which the author knows this chain to be final."""
+
+    number: U63
+
+
+@PALLET.inherent(weight=CALLS["system.note_finalized"])
+def note_finalized(ctx: Context, args: NoteFinalized) -> None:
+    """Move the finalized height that deadlines and the beacon count.
+
+    The chain takes the author's word, forwards only and never past the parent. Importers hold a block back that notes
+    more than they know to be final, so an author who lies here only loses its block.
+    """
+    if has_one_author(ctx.state) or not FINALIZED.get(ctx.state) <= args.number < ctx.number:
+        raise FalseFinality(f"block {ctx.number} notes {args.number} as final; {ctx.finalized} was")
+    FINALIZED.put(ctx.state, args.number)
+    ctx.finalized = args.number
+
+
 # --- hooks
 
 
@@ -103,17 +129,21 @@ def record_parent(ctx: Context) -> None:
         GENESIS_HASH.put(state, ctx.parent_hash)
     BLOCK_HASHES.put(state, parent, ctx.parent_hash)
     forgotten = parent - PARAMETERS.get(state).block.hash_count
+    if not has_one_author(state):
+        OUTPUTS.put(state, ctx.number, ctx.output)
     if forgotten >= 0:
         BLOCK_HASHES.delete(state, forgotten)
+        OUTPUTS.delete(state, forgotten)
     NUMBER.put(state, ctx.number)
     FINALIZED.put(state, ctx.finalized)
 
 
 @PALLET.genesis
 def build(state: State, config: dict[str, Any]) -> None:
-    """Chain id, authorities and runtime version; `runtime.genesis` has already stored the parameters."""
+    """Chain id, runtime version and the one author; `runtime.genesis` has already stored the parameters."""
     CHAIN_ID.put(state, config["id"])
-    AUTHORITIES.put(state, tuple(from_ss58(address) for address in config["authorities"]))
+    if has_one_author(state):
+        AUTHORITIES.put(state, tuple(from_ss58(address) for address in config["authorities"]))
     RUNTIME_VERSION.put(state, SPEC_VERSION)
 
 
@@ -125,6 +155,11 @@ def parameters(state: State) -> Parameters:
     return PARAMETERS.get(state)
 
 
+def has_one_author(state: State) -> bool:
+    """Whether the genesis names who makes every block, so that there are no sessions, elections or lotteries."""
+    return PARAMETERS.get(state).block.instant_finality
+
+
 def nonce(state: State, account: bytes) -> int:
     """The nonce that the account's next extrinsic must carry."""
     return NONCES.get(state, account) or 0
@@ -132,7 +167,7 @@ def nonce(state: State, account: bytes) -> int:
 
 def finalized(state: State, parent_number: int) -> int:
     """The finalized height that a block on top of ``parent_number`` counts its deadlines in."""
-    if PARAMETERS.get(state).block.instant_finality:
+    if has_one_author(state):
         return parent_number
     return FINALIZED.get(state)
 
@@ -143,15 +178,21 @@ def block_hash(state: State, number: int) -> bytes | None:
 
 
 def beacon(state: State, number: int, domain: bytes, identity: bytes) -> bytes | None:
-    """32 unpredictable bytes that nobody knew before block ``number``, or None until that block is final.
+    """32 unpredictable bytes that nobody knew before block ``number``, or None until they are final.
 
-    ``domain`` says what the draw is for and ``identity`` for whom. With one author making every block (`dev`) the hash
-    of the block stands in for the VRF outputs, which proves nothing about the author's honesty.
+    ``domain`` says what the draw is for and ``identity`` for whom. They hash the VRF outputs of the sixteen blocks
+    after ``number`` (`ConsensusParameters.beacon_outputs`), so an author has no choice but to give up a block blindly.
+    With one author making every block (`dev`) the hash of the block stands in for the VRF outputs, which proves nothing
+    about the author's honesty.
     """
-    if number > FINALIZED.get(state):
+    if has_one_author(state):
+        source = BLOCK_HASHES.get(state, number) if number <= FINALIZED.get(state) else None
+        return None if source is None else hash_tagged(b"solvent:beacon", encode((domain, identity, source)))
+    last = number + PARAMETERS.get(state).consensus.beacon_outputs
+    if last > FINALIZED.get(state):
         return None
-    source = BLOCK_HASHES.get(state, number)
-    return None if source is None else hash_tagged(b"solvent:beacon", encode((domain, identity, source)))
+    outputs = tuple(OUTPUTS.get(state, block) for block in range(number + 1, last + 1))
+    return None if None in outputs else hash_tagged(b"solvent:beacon", encode((domain, identity, outputs)))
 
 
 @PALLET.check

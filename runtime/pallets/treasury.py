@@ -13,10 +13,9 @@ from runtime.pallet import Context, InvariantBroken, Pallet
 from runtime.pallets import balances, system
 from runtime.parameters import PARTS
 from runtime.state import State
-from runtime.trees import hash_tagged
 
 PALLET = Pallet("treasury")
-ACCOUNT = hash_tagged(b"solvent:account", b"treasury")
+ACCOUNT = balances.TREASURY
 """The treasury's account id."""
 
 # --- events

@@ -133,17 +133,19 @@ def test_the_longer_fork_wins_until_the_other_is_finalized(tmp_path: Path) -> No
             chain.ledger.state_at(longer.hash)
 
 
-def reseal(header: Header) -> Header:
+def reseal(header: Header, genesis_hash: bytes) -> Header:
     unsealed = header.digest[:-1]
     bare = replace(header, digest=unsealed)
-    return replace(header, digest=(*unsealed, Seal(sign(ALICE, seal_message(bare)))))
+    return replace(header, digest=(*unsealed, Seal(sign(ALICE, seal_message(bare, genesis_hash)))))
 
 
 def test_a_block_with_a_false_root_seal_or_body_is_refused(tmp_path: Path) -> None:
     with DevChain(tmp_path) as chain:
         chain.transfer(ALICE, BOB_ACCOUNT, 5)
         block = chain.build().block
-        false_root = replace(block, header=reseal(replace(block.header, state_root=bytes(32))))
+        false_root = replace(
+            block, header=reseal(replace(block.header, state_root=bytes(32)), chain.ledger.genesis_hash)
+        )
         with pytest.raises(InvalidBlock, match="claims state root"):
             chain.execute(false_root)
         unsealed = replace(block, header=replace(block.header, digest=block.header.digest[:-1]))

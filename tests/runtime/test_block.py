@@ -8,17 +8,22 @@ from hypothesis import strategies as st
 
 from runtime.block import (
     IMMORTAL,
+    Authority,
+    BeaconOutput,
     Block,
     Call,
     Era,
     Header,
+    NextAuthorities,
     Seal,
     Slot,
     decode_extrinsic,
     extrinsics_root,
     genesis_header,
     header_hash,
+    logs_of,
     mortal_era,
+    output_of,
     seal_message,
     slot_of,
 )
@@ -80,8 +85,25 @@ def test_a_header_hash_covers_every_field_and_the_seal() -> None:
         Header(bytes(32), 1, bytes(32), bytes(32), (Slot(2, bytes(32)), Seal(bytes(64)))),
     ]
     assert len({header_hash(variant) for variant in variants}) == len(variants)
-    assert seal_message(variants[0]) == seal_message(variants[5])
-    assert len({seal_message(variant) for variant in variants}) == len(variants) - 1
+    genesis = bytes(32)
+    assert seal_message(variants[0], genesis) == seal_message(variants[5], genesis)
+    assert len({seal_message(variant, genesis) for variant in variants}) == len(variants) - 1
+
+
+def test_a_seal_is_worth_nothing_on_another_chain() -> None:
+    header = Header(bytes(32), 1, bytes(32), bytes(32), (Slot(1, bytes(32)),))
+    assert seal_message(header, bytes(32)) != seal_message(header, b"\x01" * 32)
+
+
+def test_what_execution_added_to_a_digest_lies_between_statement_and_seal() -> None:
+    slot, output, seal = Slot(3, bytes(32)), BeaconOutput(bytes(64), bytes(80)), Seal(bytes(64))
+    change = NextAuthorities(1, (Authority(bytes(32), 5),))
+    assert logs_of((slot, output, change, seal)) == logs_of((slot, change)) == (change,)
+    assert logs_of((slot, output, seal)) == logs_of((slot,)) == logs_of(()) == ()
+    assert logs_of((slot, change, output, seal)) == (change, output)
+    assert output_of((slot, output)) == bytes(64)
+    with pytest.raises(InvalidBlock):
+        output_of((slot, output, output))
 
 
 @given(st.lists(st.binary(max_size=4), max_size=6), st.lists(st.binary(max_size=4), max_size=6))
