@@ -20,6 +20,8 @@ from types import TracebackType
 ROOT = Path(__file__).resolve().parent.parent
 PR_SET_PDEATHSIG = 1
 GRACE_SECONDS = 5.0
+NODE = "node"
+"""The name of the child that the others talk to."""
 
 
 def solvent_command(*arguments: str) -> list[str]:
@@ -127,10 +129,10 @@ class Family:
             child.stop()
 
     def stop_all(self) -> None:
-        """Stop every child; safe to call again. The first one, the node, goes last: the others say goodbye to it."""
-        names = list(self.children)
-        for name in names[1:]:
+        """Stop every child; safe to call again. The node goes last, so that the workers can still say goodbye to it."""
+        names = [name for name in self.children if name != NODE]
+        for name in names:
             if self.children[name].running:
                 self.children[name].signal(signal.SIGTERM)
-        for name in reversed(names):
+        for name in (*names, NODE):
             self.stop(name)

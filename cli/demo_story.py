@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cli.demo_processes import Child, Family, free_port
+from cli.demo_processes import NODE, Child, Family, free_port
 from cli.demo_report import DisputeRecord, read_disputes
 from cli.task import fetch_result, price, submit_bundle
 from cli.task_watch import Snapshot, TaskBar, describe, follow, take_snapshot
@@ -80,7 +80,7 @@ class Stage:
     def start_node(self) -> Client:
         """Start the chain and wait until it answers."""
         base = str(self.folder / "chain")
-        node = self.family.start("node", "dev", "--base-path", base, "--rpc-port", str(self.port))
+        node = self.family.start(NODE, "dev", "--base-path", base, "--rpc-port", str(self.port))
         client = Client(self.url, patience=1.0)
         self.wait("the node answers", lambda: _answers(client), node)
         return client
