@@ -6,6 +6,8 @@ and does what is due, so it does not matter where an earlier run of the same wor
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 
 from ml.dispute import Defender
@@ -17,6 +19,7 @@ from ml.workers.registration import Offer, ensure_registered, pause
 from ml.workers.session import CallFailed, Session
 from ml.workers.strategies import SolverStrategy
 from ml.workers.training import Trainer
+from runtime.errors import SolventError
 from runtime.pallets import proofs, tasks, workers
 from runtime.pallets.disputes import Dispute
 from runtime.pallets.proofs import Proof
@@ -25,6 +28,8 @@ from runtime.pallets.tasks.storage import ASSIGNED, DISPUTED, TRAINING
 from solvent.client import ClientError
 
 ROLE = workers.SOLVER
+GLANCE_SECONDS = 2.0
+"""How often a solver in training looks for disputes about its other tasks."""
 
 
 class Solver:
@@ -36,11 +41,14 @@ class Solver:
         self.strategy = strategy or SolverStrategy()
         self._materials: dict[bytes, Materials] = {}
         self._players: dict[int, Defender] = {}
+        self._glanced = time.monotonic()
 
     def turn(self) -> bool:
-        """Do the next thing that is due for one of this worker's tasks."""
+        """Do the next thing that is due for one of this worker's tasks: a dispute first, since its clock runs."""
         record = ensure_registered(self.session, ROLE, self.offer)
         self._forget(record.jobs)
+        if self._defend_all(record.jobs):
+            return True
         for name in record.jobs:
             task: Task | None = self.session.chain.read(tasks.TASKS, name)
             if task is None or task.solver != self.session.account:
@@ -49,9 +57,27 @@ class Solver:
                 return self._accept(name, task)
             if task.status == TRAINING:
                 return self._train(name, task)
-            if task.status == DISPUTED and self.strategy.defends and self._defend(name, task):
-                return True
         return False
+
+    def _defend_all(self, jobs: tuple[bytes, ...]) -> bool:
+        """Make the moves that are due in disputes about any of these tasks."""
+        moved = False
+        for name in jobs if self.strategy.defends else ():
+            task: Task | None = self.session.chain.read(tasks.TASKS, name)
+            if task is not None and task.solver == self.session.account and task.status == DISPUTED:
+                moved = self._defend(name, task) or moved
+        return moved
+
+    def _glance(self) -> None:
+        """Answer disputes about other tasks while one trains, which may take longer than their clocks last."""
+        if time.monotonic() - self._glanced < GLANCE_SECONDS:
+            return
+        try:
+            record = self.session.chain.read(workers.WORKERS, (self.session.account, ROLE))
+            self._defend_all(record.jobs if record else ())
+        except SolventError as error:
+            self.session.journal.event("defence_failed", error=str(error))
+        self._glanced = time.monotonic()
 
     def leave(self) -> None:
         """Take no new tasks; those at hand go on when the worker comes back."""
@@ -87,7 +113,11 @@ class Solver:
             except ClientError as error:
                 self.session.journal.event("heartbeat_lost", error=str(error))
 
-        trainer = Trainer(materials, runner, self.session.journal, heartbeat, self.session.stopped)
+        def stopped() -> bool:
+            self._glance()
+            return self.session.stopped()
+
+        trainer = Trainer(materials, runner, self.session.journal, heartbeat, stopped)
         if trainer.train():
             self._register(name, materials)
         return True
