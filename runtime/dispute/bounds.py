@@ -7,11 +7,16 @@ from runtime.dispute.moves import Phase
 from runtime.dispute.records import Game
 from runtime.trees import FAN_LEVELS, depth_of
 from runtime.vm.check import CheckedProgram
+from runtime.vm.gas import BYTE_OVERHEAD, step_time
+from runtime.vm.instructions import GROUP
 from runtime.vm.job import Job
 from runtime.vm.operators import OPERATORS
 
 LEAF_MOVES = 3
 """Post a group, select an operand, open it."""
+
+INTERPRETED_OPERATION = 10_000
+"""Scalar operations of a kernel that take as long as one of the interpreter."""
 
 
 def descent_moves(width: int) -> int:
@@ -54,4 +59,17 @@ def replay_gas(checked: CheckedProgram, game: Game) -> int:
         return checked.gas * game.claim.job.steps
     if game.phase is Phase.STEP_ROOT:
         return checked.gas * game.step
+    return 0
+
+
+def replay_time(checked: CheckedProgram, game: Game) -> int:
+    """How long that replay takes, in scalar operations, with everything hashed that the root is over. The trace of one
+    element is interpreted, operation by operation."""
+    if game.phase is Phase.SEGMENT_ROOT:
+        return step_time(checked) * game.claim.job.steps
+    if game.phase is Phase.STEP_ROOT:
+        values = sum(kind.bytes for kind in checked.values)
+        return step_time(checked) * game.step + BYTE_OVERHEAD * values
+    if game.phase is Phase.TRACE_ROOT:
+        return INTERPRETED_OPERATION * GROUP * _longest_recipe(checked, game.value)
     return 0

@@ -15,6 +15,11 @@ from runtime.vm.check import CheckedProgram
 GAS_UNIT = 1000
 """Scalar operations in one unit of gas, the unit of prices."""
 
+STEP_OVERHEAD = 100_000
+NODE_OVERHEAD = 1_000
+BYTE_OVERHEAD = 2
+"""How long beginning a step, beginning a node, and gathering or hashing a byte take, in scalar operations."""
+
 
 class GasEntry(Record):
     """One node's price and what it follows from; types are written as ``f32[64, 10]``."""
@@ -92,6 +97,15 @@ def gas_units(operations: int) -> int:
 def job_gas(checked: CheckedProgram, steps: int) -> int:
     """Gas units of running a program for that many steps; rounded up once for the whole job."""
     return gas_units(checked.gas * steps)
+
+
+def step_time(checked: CheckedProgram) -> int:
+    """How long a step takes with the state after it hashed, in scalar operations. Gas says what is paid; deadlines must
+    also leave room for what costs time but no gas, or a program of many tiny nodes, or of a huge state that it hardly
+    touches, would make honest workers late."""
+    inputs = sum(kind.bytes for kind in checked.values[: len(checked.program.inputs)])
+    state = sum(kind.bytes for _, _, kind in checked.state)
+    return checked.gas + STEP_OVERHEAD + NODE_OVERHEAD * len(checked.program.nodes) + BYTE_OVERHEAD * (inputs + state)
 
 
 def task_gas(program: CheckedProgram, steps: int, init_program: CheckedProgram) -> int:

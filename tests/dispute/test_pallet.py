@@ -295,10 +295,10 @@ def test_a_window_that_ends_during_a_dispute_waits_for_its_verdict() -> None:
 
 
 def test_a_root_that_takes_a_replay_lengthens_both_clocks() -> None:
-    court = Court(gas_per_block=1)
+    court = Court(gas_per_block=1_000)
     court.open()
     opened = court.dispute()
-    assert opened.defender_blocks == opened.challenger_blocks == 60 + 1, "a thousand operations or less are one unit"
+    assert opened.defender_blocks == opened.challenger_blocks == 60 + 1, "a million operations or less are one block"
     while disputes.require_open(court.state, 0)[1].phase != "step_root":
         court.play(moves=1)
     grown = court.dispute()

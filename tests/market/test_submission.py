@@ -9,7 +9,7 @@ from runtime.market_parameters import DEV_MARKET
 from runtime.pallets import tasks
 from runtime.trees import hash_tagged
 from runtime.vm.check import check_program
-from runtime.vm.gas import task_gas
+from runtime.vm.gas import gas_units, step_time, task_gas
 from runtime.vm.job import Field
 from runtime.vm.program import Input, Named, Node, Program
 from tests.market.market import (
@@ -155,13 +155,16 @@ def test_the_estimate_is_the_whole_truth_about_the_price() -> None:
     assert price.verifier_lock == 10 * price.verifier_fee
 
 
-def test_windows_and_verdict_times_grow_with_gas() -> None:
+def test_windows_and_verdict_times_grow_with_the_time_of_a_replay() -> None:
     slow = replace(DEV_MARKET, gas_per_block=1)
     _, quick = tasks.validate_submission(encode(DEV_SPEC), encode(TRAIN), encode(INIT), DEV_MARKET)
     _, long = tasks.validate_submission(encode(DEV_SPEC), encode(TRAIN), encode(INIT), slow)
     assert quick.challenge_blocks == DEV_MARKET.challenge_blocks
-    assert long.challenge_blocks == DEV_MARKET.challenge_blocks + tasks.replayed_gas(SPEC, long, [1])
-    assert long.verdict_blocks == DEV_MARKET.verdict_blocks + long.audit_gas
+    segment = gas_units(step_time(check_program(training_program())) * 300)
+    initialisation = gas_units(step_time(check_program(init_program())))
+    assert segment > tasks.replayed_gas(SPEC, long, [1])
+    assert long.challenge_blocks == DEV_MARKET.challenge_blocks + segment
+    assert long.verdict_blocks == DEV_MARKET.verdict_blocks + 2 * segment + initialisation
 
 
 def test_segments_cover_the_steps_without_gap_or_overlap() -> None:

@@ -7,7 +7,7 @@ need that replay: the defender to answer, the challenger to compare.
 from __future__ import annotations
 
 from runtime.codec import replace
-from runtime.dispute.bounds import replay_gas
+from runtime.dispute.bounds import replay_gas, replay_time
 from runtime.dispute.moves import Party
 from runtime.dispute.records import Game
 from runtime.pallet import Context
@@ -19,7 +19,8 @@ from runtime.vm.gas import gas_units
 
 def replay_blocks(state: State, game: Game) -> int:
     """Finalized blocks that the replay takes which the due move rests on."""
-    return -(-due_gas(state, game) // parameters(state).gas_per_block)
+    time = gas_units(replay_time(tasks.checked_program(state, game.claim.job.program), game))
+    return -(-time // parameters(state).gas_per_block)
 
 
 def due_gas(state: State, game: Game) -> int:

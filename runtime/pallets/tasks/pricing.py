@@ -13,9 +13,11 @@ from runtime.codec import U63, Record
 from runtime.market_parameters import MarketParameters, parts_of
 from runtime.pallets.tasks.spec import SpecError, TaskSpec, segment_steps
 from runtime.vm.check import CheckedProgram
-from runtime.vm.gas import GasNode, GasTree, gas_entries, gas_units
+from runtime.vm.gas import GasNode, GasTree, gas_entries, gas_units, step_time
 
 MAXIMUM_AMOUNT = 2**63 - 1
+MAXIMUM_BLOCKS = 2**40
+"""Longest time for a verdict: far beyond any use, and far below what a height can hold."""
 
 
 class Estimate(Record):
@@ -63,10 +65,15 @@ def estimate(spec: TaskSpec, program: CheckedProgram, init: CheckedProgram, para
     treasury_fee = parts_of(fees, parameters.treasury_share)
     solver_lock = parts_of(fees, parameters.solver_lock)
     verifier_lock = parts_of(verifier_fee, parameters.verifier_lock)
+    first, later = gas_units(step_time(init)), gas_units(step_time(program) * segment_steps(spec, 1))
+    verdict_blocks = parameters.verdict_blocks + (first + spec.audits * later) // parameters.gas_per_block
+    challenge_blocks = parameters.challenge_blocks + max(first, later) // parameters.gas_per_block
     if gas == 0:
         raise SpecError("the programs compute nothing: there is nothing to pay for")
     if max(fees + treasury_fee, solver_lock, verifier_lock) > MAXIMUM_AMOUNT:
         raise SpecError(f"{gas} units of gas at up to {spec.price_limit} cost more units than can exist")
+    if verdict_blocks > MAXIMUM_BLOCKS:
+        raise SpecError(f"an audit would take {verdict_blocks} blocks, more than {MAXIMUM_BLOCKS}")
     return Estimate(
         program_gas=program_gas,
         init_gas=init_gas,
@@ -78,6 +85,6 @@ def estimate(spec: TaskSpec, program: CheckedProgram, init: CheckedProgram, para
         escrow=fees + treasury_fee,
         solver_lock=solver_lock,
         verifier_lock=verifier_lock,
-        verdict_blocks=parameters.verdict_blocks + audit_gas // parameters.gas_per_block,
-        challenge_blocks=parameters.challenge_blocks + max(longest, initialising) // parameters.gas_per_block,
+        verdict_blocks=verdict_blocks,
+        challenge_blocks=challenge_blocks,
     )
