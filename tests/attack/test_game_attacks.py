@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from functools import cache
 
+import pytest
+
 from ml.dispute import Challenger, Defender
 from ml.dispute.reference import ReferenceTracer
 from ml.dispute.tracer import ElementRun
-from runtime.codec import replace
+from runtime.codec import decode, encode, replace
 from runtime.commitments import registers_leaf
 from runtime.dispute.moves import Move, Party, Phase, PostGroup, TraceRoot
-from runtime.dispute.records import Game
+from runtime.dispute.records import Game, Verdict
 from runtime.trees import Tree
 from runtime.vm.opcodes import Registers
 from tests.dispute.toy import Toy, long_sums, play
@@ -31,12 +33,16 @@ class StopsEarly(ReferenceTracer):
 
 
 class HidesRegisters(Defender):
-    """Commits to no bytes at all behind the first group, so that nothing but register 0 could be compared."""
+    """Commits to other bytes than registers behind the first group, or to none, so that nothing can be compared."""
+
+    def __init__(self, tracer: ReferenceTracer, hidden: bytes) -> None:
+        super().__init__(tracer)
+        self.hidden = hidden
 
     def leaves(self, game: Game) -> list[bytes]:
         registers = self.tracer.registers(game.step, game.value, game.element)
         leaves = [registers_leaf(one.to_bytes()) for one in registers]
-        leaves[1] = registers_leaf(b"")
+        leaves[1] = registers_leaf(self.hidden)
         return leaves
 
     def next_move(self, game: Game) -> Move | None:
@@ -47,7 +53,7 @@ class HidesRegisters(Defender):
         if isinstance(move, TraceRoot) and tree:
             return replace(move, root=tree.root, first_path=tree.path(0), last_path=tree.path(tree.width - 1))
         if isinstance(move, PostGroup):
-            return replace(move, after=b"")
+            return replace(move, after=self.hidden)
         if game.cursor.level == "trace" and game.phase is Phase.REVEAL and tree:
             return replace(move, nodes=tree.descendants(game.cursor.height, game.cursor.index))
         return move
@@ -58,9 +64,19 @@ def cheat(toy: Toy) -> ReferenceTracer:
     return StopsEarly(toy.checked, toy.job, toy.inputs)
 
 
-def test_registers_that_are_no_bytes_at_all_do_not_hide_a_sum_that_stopped_early() -> None:
+EMPTY = bytes(288)
+UNKNOWN_KIND = b"\x09" + bytes(287)
+TOO_WIDE = b"\x01" + b"\xff" * 8 + bytes(279)
+ALL_F64 = (b"\x02" + b"\xff" * 8) * 32
+
+
+@pytest.mark.parametrize("hidden", [b"", b"\x00", EMPTY, UNKNOWN_KIND, TOO_WIDE, ALL_F64, bytes(8_000)])
+def test_bytes_that_are_not_the_registers_do_not_hide_a_sum_that_stopped_early(hidden: bytes) -> None:
     toy = long_sums()
     tracer = cheat(toy)
-    played = play(toy, toy.claim_of(tracer), HidesRegisters(tracer).next_move, Challenger(toy.tracer()).next_move)
+    defender, challenger = HidesRegisters(tracer, hidden), Challenger(toy.tracer())
+    played = play(toy, toy.claim_of(tracer), defender.next_move, challenger.next_move)
     assert any(isinstance(move, PostGroup) for _, move in played.moves)
     assert played.winner is Party.CHALLENGER
+    assert played.verdict is not None
+    assert played.verdict == decode(encode(played.verdict), Verdict)
