@@ -267,6 +267,8 @@ def _validate_header(state: State, parent: Header, block: Block) -> None:
         raise InvalidBlock(f"the body of block {header.number} is not the one that its header commits to")
 
 
-def build_inherents(milliseconds: int) -> tuple[bytes, ...]:
-    """The inherents of a block made at that time, in order."""
-    return (timestamp.build_inherent(milliseconds),)
+def build_inherents(milliseconds: int, finalized: int | None = None) -> tuple[bytes, ...]:
+    """The inherents of a block made at that time, in order; ``finalized`` is the height that its author knows to be
+    final, where there are several authors."""
+    noted = () if finalized is None else (system.build_inherent(finalized),)
+    return (*noted, timestamp.build_inherent(milliseconds))

@@ -4,13 +4,31 @@ from __future__ import annotations
 
 from runtime.codec import Record
 from runtime.pallet import CallDefinition, EventRecord, Pallet
-from runtime.pallets import balances, disputes, proofs, system, tasks, timestamp, transaction_payment, treasury, workers
+from runtime.pallets import (
+    balances,
+    disputes,
+    offences,
+    proofs,
+    randomness,
+    session,
+    staking,
+    system,
+    tasks,
+    timestamp,
+    transaction_payment,
+    treasury,
+    workers,
+)
 
 PALLETS: tuple[Pallet, ...] = (
     system.PALLET,
     timestamp.PALLET,
     balances.PALLET,
     transaction_payment.PALLET,
+    session.PALLET,
+    staking.PALLET,
+    offences.PALLET,
+    randomness.PALLET,
     treasury.PALLET,
     workers.PALLET,
     tasks.PALLET,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from runtime.block import Call, Inherent
 from runtime.codec import U32, U63, AccountId, Hash, Record, encode
 from runtime.crypto import from_ss58
 from runtime.errors import DispatchError
@@ -193,6 +194,11 @@ def beacon(state: State, number: int, domain: bytes, identity: bytes) -> bytes |
         return None
     outputs = tuple(OUTPUTS.get(state, block) for block in range(number + 1, last + 1))
     return None if None in outputs else hash_tagged(b"solvent:beacon", encode((domain, identity, outputs)))
+
+
+def build_inherent(finalized: int) -> bytes:
+    """The bytes of the inherent that notes a height as final."""
+    return encode(Inherent(Call(PALLET.name, "note_finalized", encode(NoteFinalized(finalized)))))
 
 
 @PALLET.check

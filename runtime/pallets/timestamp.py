@@ -1,6 +1,7 @@
 """Timestamp: the time of each block, set by its author in the first inherent. Milliseconds since the Unix epoch.
 
-The runtime only demands that time moves forward; that it is near the importer's clock is checked by consensus.
+Where one author makes every block, the runtime only demands that time moves forward. Elsewhere it is the start of the
+block's slot; that the slot is near the importer's clock is checked by consensus.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ class TooEarly(DispatchError):
     """The time does not lie at least the minimum period after the parent's. A block with it is invalid."""
 
 
+@PALLET.error
+class NotTheSlot(DispatchError):
+    """The time is not the start of the block's slot. A block with it is invalid."""
+
+
 # --- calls
 
 
@@ -42,6 +48,9 @@ def set(ctx: Context, args: Set) -> None:
     earliest = earliest_next(ctx.state)
     if args.now < earliest:
         raise TooEarly(f"time {args.now} ms; this block's earliest is {earliest} ms")
+    start = slot_start(ctx.state, ctx.slot)
+    if not system.has_one_author(ctx.state) and args.now != start:
+        raise NotTheSlot(f"time {args.now} ms; slot {ctx.slot} starts at {start} ms")
     NOW.put(ctx.state, args.now)
 
 
@@ -56,6 +65,11 @@ def now(state: State) -> int:
 def earliest_next(state: State) -> int:
     """The earliest time that a block on top of this state may carry."""
     return NOW.get(state) + system.parameters(state).block.minimum_period_milliseconds
+
+
+def slot_start(state: State, slot: int) -> int:
+    """When a slot starts: slots are counted from the epoch of the clock."""
+    return slot * system.parameters(state).block.slot_milliseconds
 
 
 def build_inherent(milliseconds: int) -> bytes:

@@ -170,6 +170,8 @@ def closed(kind: Any, above: tuple[Any, ...] = ()) -> None:
         assert kind not in above, f"{kind.__name__} contains itself"
         for hint in get_type_hints(kind, include_extras=True).values():
             closed(hint, (*above, kind))
+    elif get_origin(kind) is typing.Literal:
+        assert all(isinstance(choice, str) for choice in get_args(kind)), f"{kind} in {above}"
     elif get_origin(kind) in (tuple, typing.Annotated, typing.Union, types.UnionType):
         for part in get_args(kind):
             if get_origin(kind) is not typing.Annotated or part is get_args(kind)[0]:

@@ -22,6 +22,7 @@ from runtime.block import (
     IMMORTAL,
     Block,
     Call,
+    DigestItem,
     Era,
     Header,
     Slot,
@@ -90,6 +91,7 @@ class TestChain:
         config["parameters"] = parameters or {}
         for suri, units in (balances or {}).items():
             config["balances"][crypto.to_ss58(account(suri))] = str(units)
+        self.configure(config)
         self.backend = MemoryBackend()
         self.nodes: dict[bytes, bytes] = {}
         root = self._commit(build_genesis(config).changes())
@@ -131,16 +133,27 @@ class TestChain:
 
     def start_block(self, author: str = "//Alice") -> Context:
         """Begin the next block by hand, its inherents applied; finish it with `finish_block`."""
-        ctx = initialize_block(self.state, self.head, (Slot(self.number + 1, account(author)),))
-        for raw in build_inherents((self.number + 1) * 1000):
+        ctx = initialize_block(self.state, self.head, self.state_digest(author))
+        for raw in self.build_inherents():
             apply_extrinsic(ctx, raw)
         return ctx
+
+    def configure(self, config: dict[str, Any]) -> None:
+        """Change the genesis file's content, for chains of another preset."""
+
+    def state_digest(self, author: str) -> tuple[DigestItem, ...]:
+        """What the next block's author states in its header."""
+        return (Slot(self.number + 1, account(author)),)
+
+    def build_inherents(self) -> tuple[bytes, ...]:
+        """The first items of the next block's body."""
+        return build_inherents((self.number + 1) * 1000)
 
     def finish_block(self, ctx: Context, author: str = "//Alice") -> tuple[Receipt, ...]:
         """End a block, replay it on a copy as an importer would, commit it, and run every pallet's check."""
         receipts = finalize_block(ctx)
         changes = ctx.state.changes()
-        digest = (Slot(ctx.number, account(author)),)
+        digest = (*self.state_digest(author), *ctx.logs)
         parent, hash_of_parent = self.head, header_hash(self.head)
         draft = Header(hash_of_parent, ctx.number, bytes(32), extrinsics_root(ctx.body), digest)
         replay = BlockExecution(self.state, parent, Block(draft, tuple(ctx.body)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from runtime.pallets import balances, system, transaction_payment, treasury
+from runtime.pallets import balances, session, system, transaction_payment, treasury
 
 
 def assert_only_fee_and_nonce_changed(
@@ -12,6 +12,8 @@ def assert_only_fee_and_nonce_changed(
 ) -> None:
     """Compare two states around a block with one failed extrinsic; ``hooks`` are keys that hooks write anyway."""
     authors = system.AUTHORITIES.decode_value(after[system.AUTHORITIES.key])
+    if session.MEMBERS.key in after:
+        authors = tuple(member.account for member in session.MEMBERS.decode_value(after[session.MEMBERS.key]))
     paid = {balances.ACCOUNTS.key(who) for who in (*authors, treasury.ACCOUNT)}
     charged = balances.ACCOUNTS.key(signer)
     allowed = {system.EVENTS.key, system.NONCES.key(signer), transaction_payment.MULTIPLIER.key, charged} | paid | hooks
