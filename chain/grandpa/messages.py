@@ -1,0 +1,91 @@
+"""What voters tell each other, and how it is decoded within bounds.
+
+Votes themselves are in `runtime.votes`, because the chain punishes those who contradict themselves. On the topic of
+votes travel `SignedVote`, `SignedProposal` and `Justification`; `CatchUpRequest` and `CatchUp` pass between two peers.
+"""
+
+from __future__ import annotations
+
+from runtime.block import Header
+from runtime.codec import U63, AccountId, Hash, Record, Signature, decode, encode
+from runtime.trees import hash_tagged
+from runtime.votes import SignedVote
+
+MAX_GOSSIP_BYTES = 2 * 1024 * 1024
+"""A justification of the largest set with its headers; a vote has about 200 bytes."""
+MAX_CATCH_UP_BYTES = 1024 * 1024
+MAX_ANCESTRY = 1024
+"""Headers that a justification may carry to show that precommits for later blocks count for its target."""
+
+
+class Proposal(Record):
+    """The primary's hint for a round: the estimate of the round before, which is not final yet."""
+
+    set_id: U63
+    round: U63
+    target_hash: Hash
+    target_number: U63
+
+
+class SignedProposal(Record):
+    """A proposal with the key and the signature of the primary."""
+
+    proposal: Proposal
+    voter: AccountId
+    signature: Signature
+
+
+class Justification(Record):
+    """Precommits of one round with a supermajority for the target: it is final. Also gossiped, as a *commit*.
+
+    ``precommits`` are sorted by (voter, target hash); of an equivocator it holds both. ``ancestry`` holds the headers
+    between the target and the later blocks that were voted for, sorted by (number, hash); usually there are none.
+    """
+
+    set_id: U63
+    round: U63
+    target_hash: Hash
+    target_number: U63
+    precommits: tuple[SignedVote, ...]
+    ancestry: tuple[Header, ...]
+
+
+class CatchUpRequest(Record):
+    """Asks for the votes of a completable round, ``round`` or later, of the set."""
+
+    set_id: U63
+    round: U63
+
+
+class CatchUp(Record):
+    """All votes that a voter holds of one round: the receiver judges by itself that the round is completable."""
+
+    set_id: U63
+    round: U63
+    prevotes: tuple[SignedVote, ...]
+    precommits: tuple[SignedVote, ...]
+
+
+Gossip = SignedVote | SignedProposal | Justification
+"""What the topic of votes carries."""
+
+
+def proposal_message(genesis_hash: bytes, proposal: Proposal) -> bytes:
+    """The 32 bytes that a primary signs."""
+    return hash_tagged(b"solvent:propose", encode((genesis_hash, proposal)))
+
+
+def decode_gossip(data: bytes) -> Gossip:
+    """A message of the topic of votes. Raises `CodecError`; nothing is allocated beyond a multiple of ``data``."""
+    message: Gossip = decode(data, SignedVote | SignedProposal | Justification, MAX_GOSSIP_BYTES)
+    return message
+
+
+def decode_justification(data: bytes) -> Justification:
+    """A justification that was stored or fetched. Raises `CodecError`."""
+    return decode(data, Justification, MAX_GOSSIP_BYTES)
+
+
+def decode_catch_up(data: bytes) -> CatchUp:
+    """A peer's answer to a `CatchUpRequest`. Raises `CodecError`."""
+    return decode(data, CatchUp, MAX_CATCH_UP_BYTES)
