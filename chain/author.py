@@ -13,10 +13,20 @@ from chain.pool import Pool, PoolEntry
 from chain.store import Outcome
 from chain.views import Layer, ReadCache
 from runtime import merkle
-from runtime.block import Block, DigestItem, Header, Seal, Slot, extrinsics_root, header_hash, seal_message
+from runtime.block import (
+    BeaconOutput,
+    Block,
+    DigestItem,
+    Header,
+    Seal,
+    Slot,
+    extrinsics_root,
+    header_hash,
+    seal_message,
+)
 from runtime.errors import InvalidBlock, InvalidExtrinsic
 from runtime.executive import apply_extrinsic, build_inherents, finalize_block, initialize_block
-from runtime.pallets import timestamp
+from runtime.pallets import system, timestamp
 from runtime.state import State
 
 MAX_MISFITS = 16
@@ -37,20 +47,36 @@ class Signer(Protocol):
 class BlockBuilder:
     """One block in the making, as a job that can be paused between extrinsics. Mutable; `step` until it is False."""
 
-    def __init__(self, ledger: Ledger, pool: Pool, author: bytes, slot: int, milliseconds: int, now: float) -> None:
-        """Start a block on the best one. Its time is ``milliseconds``, or just after its parent's if that is later."""
+    def __init__(
+        self,
+        ledger: Ledger,
+        pool: Pool,
+        author: bytes,
+        slot: int,
+        milliseconds: int,
+        now: float,
+        output: BeaconOutput | None = None,
+    ) -> None:
+        """Start a block on the best one. Its time is ``milliseconds``, or just after its parent's if that is later.
+
+        Where there are several authors, ``output`` is what proves the claim on the slot.
+        """
         self._pool, self._now = pool, now
         self._parent, self._genesis_hash = ledger.head_header(), ledger.genesis_hash
         self._view = ledger.state_at(ledger.head)
         self._state = State(ReadCache(self._view))
-        self._digest: tuple[DigestItem, ...] = (Slot(slot, author),)
+        self._digest: tuple[DigestItem, ...] = (Slot(slot, author), *(() if output is None else (output,)))
         time = max(milliseconds, timestamp.earliest_next(self._state))
         self._context = initialize_block(self._state, self._parent, self._digest)
-        for raw in build_inherents(time):
+        for raw in build_inherents(time, None if output is None else self._noted_final(ledger)):
             apply_extrinsic(self._context, raw)
         self._candidates: Iterator[PoolEntry] = pool.ready()
         self._skipped: set[bytes] = set()
         self._misfits = 0
+
+    def _noted_final(self, ledger: Ledger) -> int:
+        """What this node knows to be final, or what the chain knows already where that is more."""
+        return max(ledger.finalized_number, system.FINALIZED.get(self._state))
 
     def step(self) -> bool:
         """Try the pool's next extrinsic; False when the block is as full as it gets."""
@@ -81,9 +107,7 @@ class BlockBuilder:
         digest = (*self._digest, *context.logs)
         changes = self._state.changes()
         update = merkle.update(self._view.get_node, changes)
-        header = Header(
-            header_hash(self._parent), self._parent.number + 1, update.root, extrinsics_root(body), digest
-        )
+        header = Header(header_hash(self._parent), self._parent.number + 1, update.root, extrinsics_root(body), digest)
         seal = Seal(signer.sign(seal_message(header, self._genesis_hash)))
         sealed = Header(header.parent, header.number, update.root, header.extrinsics_root, (*digest, seal))
         outcome = Outcome(receipts, tuple(context.events))

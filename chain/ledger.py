@@ -1,6 +1,6 @@
 """The chain as one node knows it: the finalized past in the database, and layers of executed blocks above it.
 
-The *best* block is the highest one that descends from the finalized head (the lower hash of equals). Importing a
+The *best* block is the one that `chain.fork_choice` prefers of those that descend from the finalized head. Importing a
 block is a resumable `Execution`; its result becomes a `Layer`, and finalizing a block folds its layers into the
 database in one batch, so no change of the best chain ever touches what is stored. Methods that change anything return
 effects.
@@ -13,6 +13,7 @@ from typing import Any
 
 from chain.db import Batch, Database
 from chain.effects import Commit, Effect, NewBest, NewFinalized
+from chain.fork_choice import Rank
 from chain.store import DEFAULT_WINDOW, JOURNAL, SCHEMA_VERSION, JournalEntry, Outcome, Store, pack_changes
 from chain.verify import validate_seal
 from chain.views import BlockState, Layer, ReadCache, layer_of
@@ -72,11 +73,18 @@ class Execution:
         return Layer(header_hash(header), execution.block, outcome, changes, update.nodes)
 
 
+IsPrimary = Callable[[Header, State], bool]
+"""Whether a block's author won its slot outright, judged on the state of its parent."""
+
+
 class Ledger:
     """Blocks and state of one node. Mutable: `open_ledger` makes one, `on_executed` and `finalize` grow it."""
 
-    def __init__(self, store: Store) -> None:
-        """Over a database that holds a chain; blocks in its journal become layers again."""
+    def __init__(self, store: Store, is_primary: IsPrimary = lambda header, state: False) -> None:
+        """Over a database that holds a chain; blocks in its journal become layers again.
+
+        Where ``is_primary`` knows no primaries, as on a chain with one author, the highest block is the best.
+        """
         finalized = store.finalized()
         if finalized is None:
             raise WrongGenesis("the database holds no chain; start the node with its genesis first")
@@ -88,14 +96,23 @@ class Ledger:
         self.head, self.head_number = finalized.hash, finalized.number
         self._layers: dict[bytes, Layer] = {}
         self._headers: dict[bytes, Header] = {}
+        self._is_primary = is_primary
+        self._primaries: dict[bytes, int] = {self.finalized: 0}
+        """For each layer, the primary blocks from some finalized block up to it."""
         for hash_, entry in store.journal():
             if entry.block.header.parent == self.finalized or entry.block.header.parent in self._layers:
-                self._layers[hash_] = layer_of(hash_, entry)
+                self._add_layer(layer_of(hash_, entry))
                 if self._is_better(entry.block.header.number, hash_):
                     self.head, self.head_number = hash_, entry.block.header.number
 
+    def _add_layer(self, layer: Layer) -> None:
+        primary = self._is_primary(layer.header, State(self.state_at(layer.header.parent)))
+        self._primaries[layer.hash] = self._primaries[layer.header.parent] + int(primary)
+        self._layers[layer.hash] = layer
+
     def _is_better(self, number: int, hash_: bytes) -> bool:
-        return number > self.head_number or (number == self.head_number and hash_ < self.head != self.finalized)
+        head = Rank(self._primaries[self.head], self.head_number, self.head)
+        return Rank(self._primaries[hash_], number, hash_).is_better_than(head)
 
     # --- reading
 
@@ -176,7 +193,7 @@ class Ledger:
             return []
         if layer.header.parent != self.finalized and layer.header.parent not in self._layers:
             raise InvalidBlock(f"block {layer.header.number} does not descend from the finalized block")
-        self._layers[layer.hash] = layer
+        self._add_layer(layer)
         effects: list[Effect] = []
         if not finalize:
             effects.append(Commit({JOURNAL + layer.hash: encode(_journal_entry(layer))}))
@@ -191,17 +208,15 @@ class Ledger:
     def _choose(self, layer: Layer) -> NewBest | None:
         if not self._is_better(layer.header.number, layer.hash):
             return None
-        old = [ancestor.hash for ancestor in self._branch(self.head)]
-        new = [ancestor.hash for ancestor in self._branch(layer.hash)]
+        old = self._branch(self.head)
         self.head, self.head_number = layer.hash, layer.header.number
-        enacted = tuple(reversed([hash_ for hash_ in new if hash_ not in old]))
-        retracted = tuple(reversed([hash_ for hash_ in old if hash_ not in new]))
-        return NewBest(layer.hash, layer.header.number, enacted, retracted)
+        return _compare(old, self._branch(layer.hash))
 
-    def finalize(self, hash_: bytes) -> list[Effect]:
+    def finalize(self, hash_: bytes, justification: bytes = b"") -> list[Effect]:
         """Make a layer final: fold it and its ancestors into the database, drop every layer on another fork.
 
-        The first effect is one batch; the ledger already answers as if it were committed, so commit it at once.
+        ``justification`` is the voters' proof of it, where there are voters; it is kept for peers who catch up. The
+        first effect is one batch; the ledger already answers as if it were committed, so commit it at once.
         """
         if hash_ not in self._layers:
             raise UnknownBlock(f"block 0x{hash_.hex()} is not waiting to be finalized here")
@@ -209,7 +224,10 @@ class Ledger:
         branch = list(reversed(self._branch(hash_)))
         for layer in branch:
             self.store.stage_finalized(batch, layer.hash, _journal_entry(layer), self.genesis_hash)
+        if justification:
+            self.store.stage_justification(batch, branch[-1].header, justification)
         number = branch[-1].header.number
+        before = self._branch(self.head)
         kept = {
             other: layer
             for other, layer in self._layers.items()
@@ -218,27 +236,40 @@ class Ledger:
         for gone in self._layers.keys() - kept.keys():
             batch[JOURNAL + gone] = None
         self._layers, self.finalized, self.finalized_number = kept, hash_, number
+        self._primaries = {other: self._primaries[other] for other in (hash_, *kept)}
         effects: list[Effect] = [Commit(batch)]
         if self.head != hash_ and self.head not in kept:
-            effects.append(self._leave_dead_branch())
+            effects.append(self._leave_dead_branch(before, branch))
         return [*effects, NewFinalized(hash_, number)]
 
-    def _leave_dead_branch(self) -> NewBest:
+    def _leave_dead_branch(self, before: list[Layer], finalized: list[Layer]) -> NewBest:
         """The best block was on a fork that lost: the best descendant of the finalized block takes its place."""
-        retracted = (self.head,)
         self.head, self.head_number = self.finalized, self.finalized_number
         for hash_, layer in self._layers.items():
             if self._is_better(layer.header.number, hash_):
                 self.head, self.head_number = hash_, layer.header.number
-        enacted = tuple(reversed([layer.hash for layer in self._branch(self.head)]))
-        return NewBest(self.head, self.head_number, enacted, retracted)
+        return _compare(before, [*self._branch(self.head), *reversed(finalized)])
+
+
+def _compare(old: list[Layer], new: list[Layer]) -> NewBest:
+    """The change from one branch to another, both newest first and back to where they may part."""
+    known, kept = {layer.hash for layer in old}, {layer.hash for layer in new}
+    enacted = tuple(layer.hash for layer in reversed(new) if layer.hash not in known)
+    retracted = [layer for layer in reversed(old) if layer.hash not in kept]
+    returned = tuple(raw for layer in retracted for raw in layer.block.body)
+    return NewBest(new[0].hash, new[0].header.number, enacted, tuple(layer.hash for layer in retracted), returned)
 
 
 def _journal_entry(layer: Layer) -> JournalEntry:
     return JournalEntry(layer.block, layer.outcome, pack_changes(layer.state), pack_changes(layer.nodes))
 
 
-def open_ledger(database: Database, config: dict[str, Any], window: int | None = DEFAULT_WINDOW) -> Ledger:
+def open_ledger(
+    database: Database,
+    config: dict[str, Any],
+    window: int | None = DEFAULT_WINDOW,
+    is_primary: IsPrimary = lambda header, state: False,
+) -> Ledger:
     """The ledger in a database, of the chain that ``config`` (a genesis file) starts; written there when it is fresh.
 
     Raises `WrongGenesis` when the database holds another chain.
@@ -259,4 +290,4 @@ def open_ledger(database: Database, config: dict[str, Any], window: int | None =
             f"{database.path} holds the chain with genesis 0x{stored.genesis.hex()[:16]}..., the genesis file makes "
             f"0x{hash_.hex()[:16]}...; use another --base-path, or remove that directory to start over"
         )
-    return Ledger(store)
+    return Ledger(store, is_primary)

@@ -7,7 +7,7 @@ batch: its state, its tree nodes, what they replaced, the block, its outcome, th
 holds blocks that are not final yet, whole, so that a restart finds them again.
 
 Keys: ``m`` meta, ``h`` height -> hash, ``b`` hash -> block, ``o`` hash -> outcome, ``j`` hash -> journal, ``r`` height
--> replaced keys, ``s``/``S`` state and its past, ``n``/``N`` tree nodes and their past.
+-> replaced keys, ``f`` height -> justification, ``s``/``S`` state and its past, ``n``/``N`` tree nodes and their past.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from heapq import merge
 from typing import TypeVar
 
 from chain.db import Batch, Database, DatabaseCorrupt
-from runtime.block import Block
+from runtime.block import Block, Header, NextAuthorities
 from runtime.codec import U63, Hash, Record, decode, encode
 from runtime.errors import CodecError
 from runtime.executive import Receipt
@@ -29,7 +29,9 @@ SCHEMA_VERSION = 1
 DEFAULT_WINDOW = 256
 MAX_STORED_BYTES = 256 * 1024 * 1024
 
-META, HEIGHT, BLOCK, OUTCOME, JOURNAL, REPLACED = b"m", b"h", b"b", b"o", b"j", b"r"
+META, HEIGHT, BLOCK, OUTCOME, JOURNAL, REPLACED, JUSTIFICATION = b"m", b"h", b"b", b"o", b"j", b"r", b"f"
+JUSTIFICATION_PERIOD = 32
+"""Of every so many heights one justification is kept for ever, so that a newcomer meets one in every request."""
 
 
 class Outcome(Record):
@@ -169,6 +171,27 @@ class Store:
     def outcome(self, hash_: bytes) -> Outcome | None:
         data = self.database.get(OUTCOME + hash_)
         return None if data is None else _decode_stored(data, Outcome, f"the outcome of block {hash_.hex()}")
+
+    def justification(self, number: int) -> bytes | None:
+        """The kept proof that the finalized block of that height is final."""
+        return self.database.get(JUSTIFICATION + height_key(number))
+
+    def next_justification(self, number: int) -> tuple[int, bytes] | None:
+        """The first kept justification at or above a height, which proves that block final too."""
+        for key, data in self.database.range(JUSTIFICATION, JUSTIFICATION + height_key(number)):
+            return int.from_bytes(key[1:], "big"), data
+        return None
+
+    def stage_justification(self, batch: Batch, header: Header, justification: bytes) -> None:
+        """Add a justification to ``batch``; the one before it goes unless it starts a period or changes the voters."""
+        batch[JUSTIFICATION + height_key(header.number)] = justification
+        before = self.finalized()
+        if before is None or before.number // JUSTIFICATION_PERIOD != header.number // JUSTIFICATION_PERIOD:
+            return
+        block = self.block(before.hash)
+        changes_voters = block is None or any(isinstance(item, NextAuthorities) for item in block.header.digest)
+        if not changes_voters:
+            batch[JUSTIFICATION + height_key(before.number)] = None
 
     def journal(self) -> list[tuple[bytes, JournalEntry]]:
         """Blocks that were not final when the node stopped, parents first."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from runtime import vrf
 from runtime.crypto import derive_seed, from_ss58, open_box, public_key, seal_box, sign, stretch_password, to_ss58
 from runtime.errors import SolventError
 
@@ -50,6 +51,10 @@ class SeedSigner:
 
     def sign(self, message: bytes) -> bytes:
         return sign(self.seed, message)
+
+    def prove(self, alpha: bytes) -> bytes:
+        """The key's VRF proof for ``alpha``, which lotteries draw with."""
+        return vrf.prove(self.seed, alpha)
 
     def __repr__(self) -> str:
         return f"SeedSigner({to_ss58(self.public)})"
