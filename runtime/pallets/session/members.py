@@ -141,8 +141,9 @@ def validate_ownership(state: State, proof: KeyOwnership) -> Session:
 
 
 def build_ownership(index: int, members: Sequence[Member], key: bytes) -> KeyOwnership:
-    """The proof that the owner of ``key`` was a member of session ``index``, which had these members."""
-    position = next(position for position, member in enumerate(members) if member.key == key)
+    """The proof that the owner of ``key`` was a member of session ``index``, which had these members. Raises
+    `ValueError` when none of them has the key."""
+    position = [member.key for member in members].index(key)
     path = Tree([leaf_of(member) for member in members]).path(position)
     return KeyOwnership(index, position, members[position], path)
 
