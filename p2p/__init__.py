@@ -1,0 +1,1 @@
+"""Moving bytes between strangers. This package sees topics, protocol names and bytes, never what they mean."""

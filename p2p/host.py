@@ -1,0 +1,432 @@
+"""A node's end of the network on real sockets: py-libp2p (TCP, Noise, Yamux, GossipSub 1.1) behind `p2p.interface.Host`.
+
+The library runs under a supervisor, which builds it anew should it fail as a whole. Scores, the address book, the inbox and
+the handlers outlive that.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from random import Random
+from typing import Any
+
+import trio
+from libp2p.abc import INotifee
+from libp2p.host.basic_host import IdentifyID
+from libp2p.host.ping import ID as PING
+from libp2p.peer.id import ID
+from libp2p.peer.peerinfo import info_from_p2p_addr
+from libp2p.rcmgr import Direction
+from libp2p.tools.anyio_service import background_trio_service
+from multiaddr import Multiaddr
+
+from p2p.addresses import Address, AddressBook, parse_address
+from p2p.containment import Guard, GuardedHost, create_keys, protocol_name
+from p2p.identify import read_addresses
+from p2p.inbox import Inbox
+from p2p.interface import (
+    AddressInUse,
+    AddressInvalid,
+    AnswerInvalid,
+    Event,
+    GossipParameters,
+    Handler,
+    Incoming,
+    Limits,
+    MessageTooLarge,
+    NetworkError,
+    Peer,
+    PeerBanned,
+    PeerConnected,
+    PeerDisconnected,
+    PeerId,
+    PeerUnreachable,
+    StreamHandler,
+    Verdict,
+)
+from p2p.pubsub import GuardedPubsub
+from p2p.requests import Responder, ask, open_pipe
+from p2p.scoring import Scores
+
+_log = logging.getLogger(__name__)
+VIOLATION_POINTS = -50
+INVALID_POINTS = -50
+USEFUL_POINTS = 1
+_MAINTENANCE_SECONDS = 2.0
+_RESTART_SECONDS = 1.0
+_CLOSE_SECONDS = 5.0
+
+
+def _now() -> int:
+    return int(trio.current_time() * 1000)
+
+
+class _Engine:
+    """One build of the library's objects; the supervisor makes another when it fails."""
+
+    def __init__(self, host: GuardedHost, pubsub: GuardedPubsub, guard: Guard, nursery: trio.Nursery) -> None:
+        self.host, self.pubsub, self.guard, self.nursery = host, pubsub, guard, nursery
+        self.peers: dict[PeerId, Peer] = {}
+
+
+class SocketHost:
+    """The `p2p.interface.Host` on TCP. Mutable. ``network`` keeps chains apart: it is part of every topic and protocol.
+
+    ``seed`` is the node key of 32 bytes, no account's. ``save`` is given the address book to keep; ``known`` is what it was
+    given last time. Without enough peers it dials those of the book on its own.
+    """
+
+    def __init__(
+        self,
+        seed: bytes,
+        network: str,
+        topics: tuple[str, ...],
+        listen: str = "/ip4/127.0.0.1/tcp/0",
+        *,
+        bootnodes: tuple[str, ...] = (),
+        target_peers: int = 8,
+        limits: Limits | None = None,
+        parameters: GossipParameters | None = None,
+        known: bytes = b"[]",
+        save: Callable[[bytes], None] = lambda data: None,
+    ) -> None:
+        self._keys = create_keys(seed)
+        self._id: PeerId = ID.from_pubkey(self._keys.public_key).to_base58()
+        self._limits, self._parameters = limits or Limits(), parameters or GossipParameters()
+        self._prefix, self._topics = f"/solvent/{network}", topics
+        self._listen, self._target_peers = parse_address(listen), target_peers
+        self._random = Random(seed)
+        self.scores = Scores()
+        self.book = AddressBook(self._id, self._random, save)
+        self.book.load(known)
+        for bootnode in bootnodes:
+            self.book.learn(bootnode, trusted=True)
+        self._responder = Responder(self._limits)
+        self.inbox = Inbox(topics, self._limits)
+        self._hosts: dict[PeerId, str] = {}
+        self._engine: _Engine | None = None
+        self.restarts = 0
+
+    @property
+    def id(self) -> PeerId:
+        return self._id
+
+    @property
+    def limits(self) -> Limits:
+        return self._limits
+
+    def addresses(self) -> tuple[str, ...]:
+        return () if self._engine is None else (f"{self._listen}/p2p/{self._id}",)
+
+    # Running.
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled. Raises `AddressInUse` when the first attempt to listen fails."""
+        started = False
+        while True:
+            try:
+                async with self._built() as engine:
+                    self._engine = engine
+                    if not started:
+                        started = True
+                        task_status.started()
+                    await self._heartbeat(engine)
+            except Exception as error:
+                if not started:
+                    raise _only(error) from None
+                _log.exception("the network host failed; it starts again in %s s", _RESTART_SECONDS)
+            finally:
+                engine, self._engine = self._engine, None
+                for peer in () if engine is None else tuple(engine.peers):
+                    self.inbox.put_peer(PeerDisconnected(peer))
+            self.restarts += 1
+            await trio.sleep(_RESTART_SECONDS)
+
+    @asynccontextmanager
+    async def _built(self) -> AsyncIterator[_Engine]:
+        """Build the library's objects, run them, and take them down in an order that frees every socket."""
+        self._listen = await _probe(self._listen)
+        guard = Guard(self._limits, self._is_welcome, self._on_violation)
+        host = GuardedHost(self._keys, guard)
+        topics = tuple(f"{self._prefix}/{topic}" for topic in self._topics)
+        pubsub = GuardedPubsub(host, topics, self._limits, self._parameters, self._on_message, self._on_violation)
+        for protocol in self._responder.handlers:
+            self._register(host, protocol)
+        base = str(Address(self._listen.kind, self._listen.host, self._listen.port, ""))
+        async with host.run([Multiaddr(base)]):
+            try:
+                if not host.get_network().listeners:
+                    raise AddressInUse(f"nothing can listen on {base}")
+                async with background_trio_service(pubsub), background_trio_service(pubsub.router):
+                    await pubsub.wait_until_ready()
+                    for topic in topics:
+                        await pubsub.subscribe(topic)
+                    async with trio.open_nursery() as nursery:
+                        engine = _Engine(host, pubsub, guard, nursery)
+                        host.get_network().register_notifee(_Notifee(self, engine))
+                        nursery.start_soon(pubsub.send_out)
+                        nursery.start_soon(self._maintain, engine)
+                        yield engine
+                        nursery.cancel_scope.cancel()
+            finally:
+                with trio.move_on_after(_CLOSE_SECONDS, shield=True):
+                    await _close(host)
+
+    async def _heartbeat(self, engine: _Engine) -> None:
+        while True:
+            await trio.sleep(1.0)
+            for name in self.inbox.overdue(trio.current_time()):
+                self._judge(engine, name, None, Verdict.IGNORE)
+
+    async def _maintain(self, engine: _Engine) -> None:
+        """Dial until there are enough peers."""
+        while True:
+            missing = self._target_peers - len(engine.peers)
+            if missing > 0:
+                for address in self.book.candidates(missing, engine.peers.keys(), _now()):
+                    engine.nursery.start_soon(self._try_dial, str(address))
+            await trio.sleep(_MAINTENANCE_SECONDS)
+
+    async def _try_dial(self, address: str) -> None:
+        try:
+            await self.dial(address)
+        except NetworkError as error:
+            _log.debug("dialling %s: %s", address, error)
+
+    # What the library tells.
+
+    def _is_welcome(self, peer: PeerId, host: str) -> bool:
+        now = _now()
+        return (
+            peer != self._id and not self.scores.is_banned(peer, now) and not self.scores.is_address_banned(host, now)
+        )
+
+    def _on_violation(self, peer: PeerId, reason: str) -> None:
+        self.report(peer, VIOLATION_POINTS, reason)
+        self.disconnect(peer)
+
+    def _on_message(self, peer: PeerId, topic: str, data: bytes, name: bytes) -> bool:
+        message = Incoming(name, topic.removeprefix(f"{self._prefix}/"), data, peer)
+        return self.inbox.put(message, trio.current_time())
+
+    def on_connected(self, engine: _Engine, peer: Peer) -> None:
+        """A connection was made; the first one to a peer makes it a peer."""
+        self._hosts[peer.id] = parse_address(peer.address).host
+        if peer.id not in engine.peers:
+            engine.peers[peer.id] = peer
+            self.inbox.put_peer(PeerConnected(peer))
+            engine.nursery.start_soon(self._care_for, engine, peer.id)
+
+    def on_disconnected(self, engine: _Engine, peer: PeerId) -> None:
+        """A connection ended; the last one to a peer ends it."""
+        if peer in engine.peers and not engine.host.get_network().get_connections(ID.from_base58(peer)):
+            del engine.peers[peer]
+            del self._hosts[peer]
+            self.inbox.put_peer(PeerDisconnected(peer))
+
+    async def _care_for(self, engine: _Engine, peer: PeerId) -> None:
+        """Learn where a peer listens, then ask it for signs of life until it gives none [12]."""
+        connected = engine.peers[peer]
+        try:
+            with trio.move_on_after(self._limits.ping_timeout_seconds):
+                async with open_pipe(engine.host, peer, str(IdentifyID)) as pipe:
+                    for address in await read_addresses(pipe, peer, self._hosts.get(peer, "")):
+                        self.book.learn(address)
+                self.book.on_answered(peer, None, _now())
+        except Exception as error:
+            _log.debug("identify of %s: %r", peer, error)
+        while engine.peers.get(peer) is connected:
+            await trio.sleep(self._limits.ping_seconds)
+            if engine.peers.get(peer) is connected and not await self._is_alive(engine, peer):
+                self.disconnect(peer)
+                return
+
+    async def _is_alive(self, engine: _Engine, peer: PeerId) -> bool:
+        question = self._random.randbytes(32)
+        try:
+            with trio.move_on_after(self._limits.ping_timeout_seconds):
+                async with open_pipe(engine.host, peer, str(PING)) as pipe:
+                    await pipe.send_raw(question)
+                    return await pipe.receive_exactly(len(question)) == question
+        except Exception as error:
+            _log.debug("ping of %s: %r", peer, error)
+        return False
+
+    # What the node asks for.
+
+    async def dial(self, address: str) -> PeerId:
+        target = parse_address(address)
+        if not target.peer:
+            raise AddressInvalid(f"{address} does not say which peer should answer")
+        if not self._is_welcome(target.peer, target.host):
+            raise PeerBanned(f"{target.peer} is banned, or this node itself")
+        engine = self._running()
+        try:
+            info = info_from_p2p_addr(Multiaddr(str(target)))
+        except Exception:
+            raise AddressInvalid(f"{address}: no such peer id") from None
+        if target.peer in engine.peers:
+            return target.peer
+        store = engine.host.get_peerstore()
+        try:
+            store.clear_addrs(info.peer_id)
+        except Exception as error:
+            _log.debug("no addresses of %s to forget: %r", target.peer, error)
+        try:
+            with trio.fail_after(2 * self._limits.handshake_seconds):
+                await engine.host.connect(info)
+        except Exception as error:
+            self.book.on_failed(target.peer, _now())
+            raise PeerUnreachable(f"{address}: {_only(error)}") from None
+        finally:
+            engine.host.get_network().unblock_peer(info.peer_id)  # a failed dial would bar the next for a minute [10]
+        self.book.on_answered(target.peer, target, _now())
+        return target.peer
+
+    def _running(self) -> _Engine:
+        if self._engine is None:
+            raise PeerUnreachable("the network host is not running")
+        return self._engine
+
+    def peers(self) -> tuple[Peer, ...]:
+        return () if self._engine is None else tuple(self._engine.peers.values())
+
+    async def receive(self) -> Event:
+        return await self.inbox.get()
+
+    def publish(self, topic: str, data: bytes) -> None:
+        if topic not in self._topics:
+            raise NetworkError(f"{topic} is none of the topics {', '.join(self._topics)}")
+        if len(data) > self._limits.message_bytes:
+            raise MessageTooLarge(f"{len(data)} bytes on {topic} where {self._limits.message_bytes} are allowed")
+        if self._engine is not None:
+            self._engine.pubsub.post(f"{self._prefix}/{topic}", data)
+
+    def answer(self, message: Incoming, verdict: Verdict) -> None:
+        if self._engine is not None:
+            self._judge(self._engine, message.id, message, verdict)
+
+    def _judge(self, engine: _Engine, name: bytes, message: Incoming | None, verdict: Verdict) -> None:
+        if not self.inbox.judged(name):
+            return
+        if verdict is Verdict.ACCEPT:
+            engine.pubsub.relay(name)
+        else:
+            engine.pubsub.drop(name)
+        if message is not None and verdict is not Verdict.IGNORE:
+            points = USEFUL_POINTS if verdict is Verdict.ACCEPT else INVALID_POINTS
+            self.report(message.source, points, f"{verdict.value} on {message.topic}")
+
+    def serve(self, protocol: str, handler: Handler) -> None:
+        self._responder.add(f"{self._prefix}{protocol}", handler)
+        if self._engine is not None:
+            self._register(self._engine.host, f"{self._prefix}{protocol}")
+
+    def serve_stream(self, protocol: str, handler: StreamHandler) -> None:
+        self._responder.handlers[f"{self._prefix}{protocol}"] = handler
+        if self._engine is not None:
+            self._register(self._engine.host, f"{self._prefix}{protocol}")
+
+    def _register(self, host: GuardedHost, protocol: str) -> None:
+        host.set_stream_handler(protocol_name(protocol), partial(self._responder.respond, protocol))
+
+    async def request(self, peer: PeerId, protocol: str, payload: bytes, *, limit: int, timeout: float) -> bytes:
+        async with self.stream(peer, protocol, payload, limit=limit, timeout=timeout) as chunks:
+            parts = [chunk async for chunk in chunks]
+        if len(parts) != 1:
+            raise AnswerInvalid(f"{protocol}: {len(parts)} chunks where one was expected")
+        return parts[0]
+
+    @asynccontextmanager
+    async def stream(
+        self, peer: PeerId, protocol: str, payload: bytes, *, limit: int, timeout: float
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        engine = self._running()
+        if peer not in engine.peers:
+            raise PeerUnreachable(f"{peer} is not connected")
+        if len(payload) > self._limits.request_bytes:
+            raise MessageTooLarge(f"a request of {len(payload)} bytes where {self._limits.request_bytes} are allowed")
+        try:
+            async with ask(engine.host, peer, f"{self._prefix}{protocol}", payload, limit, timeout) as chunks:
+                yield chunks
+        except AnswerInvalid as error:
+            self.report(peer, VIOLATION_POINTS, str(error))
+            raise
+
+    def report(self, peer: PeerId, points: int, reason: str) -> None:
+        if self.scores.report(peer, self._hosts.get(peer, ""), points, _now()):
+            _log.info("%s is banned: %s", peer, reason)
+            self.disconnect(peer)
+
+    def score(self, peer: PeerId) -> int:
+        return self.scores.score(peer, _now())
+
+    def disconnect(self, peer: PeerId) -> None:
+        engine = self._engine
+        if engine is not None:
+            for connection in engine.host.get_network().get_connections(ID.from_base58(peer)):
+                engine.nursery.start_soon(connection.muxed_conn.abort)  # type: ignore[attr-defined]
+
+    def ban(self, peer: PeerId, seconds: float, reason: str) -> None:
+        _log.info("%s is banned: %s", peer, reason)
+        self.scores.ban(peer, self._hosts.get(peer, ""), int(seconds * 1000), _now())
+        self.disconnect(peer)
+
+
+class _Notifee(INotifee):
+    """Passes the library's news of connections on."""
+
+    def __init__(self, host: SocketHost, engine: _Engine) -> None:
+        self._host, self._engine = host, engine
+
+    async def connected(self, network: Any, conn: Any) -> None:
+        address, port = conn.muxed_conn.get_remote_address() or ("0.0.0.0", 0)
+        peer = conn.muxed_conn.peer_id.to_base58()
+        kind = "ip6" if ":" in address else "ip4"
+        text = str(Address(kind, address, port, peer))
+        self._host.on_connected(self._engine, Peer(peer, text, conn.direction is Direction.INBOUND))
+
+    async def disconnected(self, network: Any, conn: Any) -> None:
+        self._host.on_disconnected(self._engine, conn.muxed_conn.peer_id.to_base58())
+
+    async def opened_stream(self, network: Any, stream: Any) -> None: ...
+
+    async def closed_stream(self, network: Any, stream: Any) -> None: ...
+
+    async def listen(self, network: Any, multiaddr: Any) -> None: ...
+
+    async def listen_close(self, network: Any, multiaddr: Any) -> None: ...
+
+
+async def _probe(address: Address) -> Address:
+    """Make sure that nobody listens there, and pick a port where none was given: the library does neither [4]."""
+    try:
+        family = trio.socket.AF_INET6 if address.kind == "ip6" else trio.socket.AF_INET
+        with trio.socket.socket(family, trio.socket.SOCK_STREAM) as probe:
+            probe.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_REUSEADDR, 1)
+            await probe.bind((address.host, address.port))
+            return Address(address.kind, address.host, probe.getsockname()[1], "")
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise AddressInUse(f"another program listens on {address}") from None
+        raise AddressInvalid(f"{address}: {error.strerror}") from None
+
+
+async def _close(host: GuardedHost) -> None:
+    """Close every socket at once, then let the library say goodbye to nobody."""
+    async with trio.open_nursery() as nursery:
+        for connections in host.get_network().get_connections_map().values():
+            for connection in connections:
+                nursery.start_soon(connection.muxed_conn.abort)  # type: ignore[attr-defined]
+    await host.close()
+
+
+def _only(error: Exception) -> Exception:
+    """Return the first error of a group."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
