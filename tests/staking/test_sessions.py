@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from runtime import crypto
 from runtime.block import (
     Authority,
     BeaconOutput,
@@ -234,6 +235,7 @@ def test_keys_are_purged_once_nobody_needs_them(network: Network) -> None:
         {"stake": str(10**17)},
         {"account": "nobody"},
         {"session_key": ""},
+        {"session_key": crypto.to_ss58(session.NO_KEY)},
         {"extra": ""},
     ],
 )

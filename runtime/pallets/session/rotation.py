@@ -129,7 +129,10 @@ def parse_authority(item: Any) -> Member:
     stake = item["stake"]
     if not isinstance(stake, str) or not stake.isdecimal() or not 0 < int(stake) < 2**63:
         raise ValueError(f"{item['account']} has the stake {stake!r}, which is no decimal string of units")
-    return Member(from_ss58(item["account"]), from_ss58(item["session_key"]), int(stake))
+    member = Member(from_ss58(item["account"]), from_ss58(item["session_key"]), int(stake))
+    if member.key == NO_KEY:
+        raise ValueError(f"the session key of {item['account']} is nobody's")
+    return member
 
 
 @PALLET.check
