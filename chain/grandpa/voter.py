@@ -235,14 +235,14 @@ class GrandpaVoter:
         return effects + self._rounds.accept(justification)
 
     def _catch_up(self, catch_up: CatchUp, now: float) -> list[Effect]:
-        """Enter the round after a checked catch-up, if its votes really complete it, or when missing blocks are here."""
+        """Go to the round after a checked catch-up if its votes do complete it; wait while they name missing blocks."""
         rounds, number = self._rounds, catch_up.round
         round_ = rounds.round_at(number) if rounds.is_held(number) else rounds.new_round(number)
         effects: list[Effect] = []
         for signed in (*catch_up.prevotes, *catch_up.precommits):
             effects += rounds.take(signed, round_)
         if round_.state(self._tree).completable:
-            return effects + (rounds.enter_after(round_, now) if number > rounds.current else rounds.advance(now))
+            return effects + (rounds.enter_after(round_, now) if number > rounds.current else [])
         if round_.missing_blocks():
             self._waiting_catch_up = catch_up
             return effects
