@@ -13,6 +13,7 @@ from runtime.crypto import public_key
 from runtime.executive import apply_extrinsic
 from runtime.pallet import Context
 from runtime.pallets import balances, disputes, proofs, system, tasks, timestamp, workers
+from runtime.pallets.disputes.lines import join
 from runtime.pallets.tasks.flow import check_bytes
 from runtime.pallets.tasks.storage import TURNS, Turn
 from runtime.pallets.workers.storage import MAXIMUM_CHUNKS
@@ -199,7 +200,8 @@ def _overdue(audit: proofs.Audit) -> proofs.Audit:
 def opening(world: World) -> Iterator[Case]:
     """A dispute about a task that has sixty-four others open."""
     name = board_of(world, 60, "window", ("passed",) * 8)
-    world.write(lambda state: disputes.OPEN_DISPUTES.put(state, name, tuple(range(10**6, 10**6 + 64))))
+    for number in range(10**6, 10**6 + 64):
+        world.write(lambda state, number=number: join(state, name, 1, number))  # type: ignore[misc]
     yield Case("disputes.open", call(fat.CHALLENGER, disputes.Open(name, 5)))
 
 

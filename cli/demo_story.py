@@ -167,8 +167,8 @@ def watch(stage: Stage, client: Client, name: bytes, label: str, on_change: Call
 
 def dispute_note(client: Client, name: bytes, snapshot: Snapshot) -> str:
     """Where an open dispute stands, for the progress bar."""
-    numbers = client.read(disputes.OPEN_DISPUTES, name) if snapshot.task.status == "disputed" else None
-    game = client.read(disputes.GAMES, numbers[0]) if numbers else None
+    line = client.read(disputes.LINES, name) if snapshot.task.status == "disputed" else None
+    game = client.read(disputes.GAMES, line.first) if line else None
     if game is None:
         return ""
     return f"dispute at level {game.cursor.level}, {game.cursor.width} leaves"

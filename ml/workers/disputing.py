@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from ml.workers.session import Session
@@ -26,17 +27,17 @@ PlayerOf = Callable[[int, Dispute], Player]
 def play_disputes(session: Session, task: bytes, player_of: PlayerOf) -> bool:
     """Move in every open dispute about a task in which it is this account's turn. Whether any move was made."""
     moved = False
-    numbers: tuple[int, ...] = session.chain.read(disputes.OPEN_DISPUTES, task) or ()
-    for number in numbers:
+    line: disputes.Line | None = session.chain.read(disputes.LINES, task)
+    for number in disputes.walk(line, partial(session.chain.read, disputes.LINKS)):
         dispute: Dispute | None = session.chain.read(disputes.DISPUTES, number)
-        game: Game | None = session.chain.read(disputes.GAMES, number)
-        if dispute is not None and game is not None:
-            moved = _play(session, number, dispute, game, player_of) or moved
+        if dispute is not None and disputes.is_turn_of(dispute, session.account):
+            moved = _play(session, number, dispute, player_of) or moved
     return moved
 
 
-def _play(session: Session, number: int, dispute: Dispute, game: Game, player_of: PlayerOf) -> bool:
-    if not disputes.is_turn_of(dispute, session.account):
+def _play(session: Session, number: int, dispute: Dispute, player_of: PlayerOf) -> bool:
+    game: Game | None = session.chain.read(disputes.GAMES, number)
+    if game is None:
         return False
     move = player_of(number, dispute).next_move(game)
     if move is None:

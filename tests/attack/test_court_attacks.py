@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from runtime.pallets import disputes, proofs, workers
+from runtime.pallets.disputes import lines
+from runtime.state import Map, MemoryBackend, State
 from tests.dispute.test_pallet import ALICE, BOB, HONEST, Court
-from tests.market.market import BOND, VERIFIERS, Market
+from tests.market.market import BOND, SOLVERS, VERIFIERS, Market
 from tests.support.chain import account
 
 
@@ -28,7 +32,8 @@ def test_the_late_end_of_an_old_dispute_does_not_end_the_same_challengers_disput
     assert court.board.disputes == 1
     key = proofs.DisputeKey(court.task, 2, account(BOB))
     assert proofs.DISPUTES.get(court.state, key) == court.board.attempt
-    assert disputes.OPEN_DISPUTES.get(court.state, court.task) == (new,)
+    line = disputes.LINES.get(court.state, court.task)
+    assert line == disputes.Line(court.board.attempt, new, new)
 
 
 class EarlyCourt(Court):
@@ -67,3 +72,36 @@ def test_openings_about_proofs_that_are_settled_get_no_room_that_is_kept_for_dis
     court.skip(court.board.window - court.number + 3)
     assert court.record.status == "settled"
     assert not definition.is_operational(court.state, account(ALICE), opening)
+
+
+def test_the_bookkeeping_of_a_crowd_of_disputes_is_as_small_as_that_of_one() -> None:
+    """Were they listed in one value, each opening would cost more than the one before, and in the end no node could
+    decode the value, so that the hook that needs it would stop the chain."""
+    court = Court(cancellations_at_once=2)
+    crowd = [suri for suri in (*SOLVERS, *VERIFIERS, ALICE) if suri not in (court.solver, *court.auditors())]
+    for who in crowd:
+        court.author(*[(who, disputes.Open(court.task, segment)) for segment in (2, 0, 1)])
+    count = disputes.NEXT.get(court.state)
+    assert count == 3 * len(crowd) > 30
+    values = [one for one in disputes.PALLET.storage.values() if isinstance(one, Map) and one is not disputes.GAMES]
+    prefixes = [one.prefix for one in values]
+    assert max(len(data) for key, data in court.backend.entries.items() if key[:16] in prefixes) < 400
+    court.play(0)
+    assert court.dispute(0).status == "challenger_won"
+    cancelled = [sum(court.dispute(number).status == "cancelled" for number in range(count))]
+    while cancelled[-1] < count - 1:
+        court.skip(1)
+        cancelled.append(sum(court.dispute(number).status == "cancelled" for number in range(count)))
+        assert cancelled[-1] - cancelled[-2] == 2 or cancelled[-1] == count - 1
+    assert cancelled[0] == 2
+    assert disputes.LINES.get(court.state, court.task) is None
+
+
+def test_disputes_leave_a_line_from_its_start_its_middle_and_its_end() -> None:
+    state, task = State(MemoryBackend()), bytes(32)
+    for number in range(6):
+        lines.join(state, task, 1, number)
+    for number, left in ((0, [1, 2, 3, 4, 5]), (3, [1, 2, 4, 5]), (5, [1, 2, 4]), (2, [1, 4]), (4, [1]), (1, [])):
+        lines.leave(state, task, number)
+        assert list(lines.walk(disputes.LINES.get(state, task), partial(disputes.LINKS.get, state))) == left
+    assert not list(disputes.LINKS.items(state))

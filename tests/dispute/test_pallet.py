@@ -223,7 +223,7 @@ def test_the_whole_descent_can_be_read_from_the_chain() -> None:
     assert verdict is not None
     assert [(level.level, level.width) for level in verdict.trail] == [("segment", 3), ("step", 7), ("tensor", 1)]
     assert disputes.GAMES.get(court.state, 0) is None
-    assert disputes.OPEN_DISPUTES.get(court.state, court.task) is None
+    assert disputes.LINES.get(court.state, court.task) is None
 
 
 def test_an_opening_is_refused_to_those_who_may_not() -> None:

@@ -5,10 +5,12 @@ play moves in turn. Each has a *clock*: a budget of finalized blocks, which grow
 takes a replay. An empty clock loses. A challenger who wins voids the proof, and every other dispute about it ends with
 its bond returned; one who loses pays the bond to the defender, and clears nothing for anybody else.
 
-`storage` is what is kept, `calls` what people do, `clocks` keeps time, and `outcome` says how disputes end.
+`storage` is what is kept, `lines` lists what is open, `calls` is what people do, `clocks` keeps time, and `outcome` says
+how disputes end.
 """
 
 from runtime.pallets.disputes.calls import Open, Play, compute_bond, is_turn_of
+from runtime.pallets.disputes.lines import walk
 from runtime.pallets.disputes.outcome import process_timeouts, require_open
 from runtime.pallets.disputes.storage import (
     CANCELLED,
@@ -16,16 +18,19 @@ from runtime.pallets.disputes.storage import (
     DEFENDER_WON,
     DISPUTES,
     GAMES,
+    LINES,
+    LINKS,
     MOVES,
     NEXT,
     OPEN,
-    OPEN_DISPUTES,
     PALLET,
     VERDICTS,
     Dispute,
     DisputeCancelled,
     DisputeDecided,
     DisputeOpened,
+    Line,
+    Link,
     LoggedMove,
     MovePlayed,
     bond_reason,
@@ -38,16 +43,19 @@ __all__ = [
     "DEFENDER_WON",
     "DISPUTES",
     "GAMES",
+    "LINES",
+    "LINKS",
     "MOVES",
     "NEXT",
     "OPEN",
-    "OPEN_DISPUTES",
     "PALLET",
     "VERDICTS",
     "Dispute",
     "DisputeCancelled",
     "DisputeDecided",
     "DisputeOpened",
+    "Line",
+    "Link",
     "LoggedMove",
     "MovePlayed",
     "Open",
@@ -58,4 +66,5 @@ __all__ = [
     "parameters",
     "process_timeouts",
     "require_open",
+    "walk",
 ]

@@ -10,13 +10,13 @@ from runtime.market_parameters import parts_of
 from runtime.pallet import Context
 from runtime.pallets import balances, proofs, tasks
 from runtime.pallets.disputes.clocks import due_gas, put_waiting, replay_blocks, start_clock, stop_clock
+from runtime.pallets.disputes.lines import join
 from runtime.pallets.disputes.outcome import require_open, resolve
 from runtime.pallets.disputes.storage import (
     DISPUTES,
     MOVES,
     NEXT,
     OPEN,
-    OPEN_DISPUTES,
     PALLET,
     ClockEmpty,
     DefendsItself,
@@ -73,7 +73,6 @@ def call_open(ctx: Context, origin: AccountId, args: Open) -> None:
     task = tasks.require_task(ctx.state, args.task)
     if origin == task.solver:
         raise DefendsItself(f"{origin.hex()} made the claim")
-    others = OPEN_DISPUTES.get(ctx.state, args.task) or ()
     limits = parameters(ctx.state)
     game = open_game(proofs.on_dispute_opened(ctx, args.task, args.segment, origin))
     number = NEXT.get(ctx.state)
@@ -82,6 +81,7 @@ def call_open(ctx: Context, origin: AccountId, args: Open) -> None:
     blocks = limits.clock_blocks + replay_blocks(ctx.state, game)
     dispute = Dispute(
         task=args.task,
+        attempt=task.attempt,
         segment=args.segment,
         challenger=origin,
         defender=task.solver,
@@ -98,7 +98,7 @@ def call_open(ctx: Context, origin: AccountId, args: Open) -> None:
         reward=0,
     )
     NEXT.put(ctx.state, number + 1)
-    OPEN_DISPUTES.put(ctx.state, args.task, (*others, number))
+    join(ctx.state, args.task, task.attempt, number)
     put_waiting(ctx.state, number, dispute, game)
     ctx.deposit(DisputeOpened(number, args.task, args.segment, origin, task.solver, bond, ctx.finalized + blocks))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from runtime.codec import replace
 from runtime.dispute.game import turn
 from runtime.dispute.moves import Party
@@ -9,6 +11,7 @@ from runtime.dispute.records import Evidence, Game, Reason, Verdict
 from runtime.pallet import Context, InvariantBroken
 from runtime.pallets import balances, proofs
 from runtime.pallets.disputes.clocks import stop_clock
+from runtime.pallets.disputes.lines import END, dissolve, leave, take_first, walk
 from runtime.pallets.disputes.storage import (
     CANCELLATIONS,
     CANCELLED,
@@ -16,8 +19,9 @@ from runtime.pallets.disputes.storage import (
     DEFENDER_WON,
     DISPUTES,
     GAMES,
+    LINES,
+    LINKS,
     OPEN,
-    OPEN_DISPUTES,
     PALLET,
     TIMEOUTS,
     VERDICTS,
@@ -25,6 +29,7 @@ from runtime.pallets.disputes.storage import (
     DisputeCancelled,
     DisputeDecided,
     DisputeEnded,
+    Line,
     Pointless,
     UnknownDispute,
     bond_reason,
@@ -41,7 +46,7 @@ def process_timeouts(ctx: Context) -> None:
         dispute, game = DISPUTES.get(ctx.state, timeout.dispute), GAMES.get(ctx.state, timeout.dispute)
         if dispute is None or game is None or dispute.moves != timeout.moves:
             continue
-        if is_pointless(ctx.state, timeout.dispute, dispute):
+        if is_pointless(ctx.state, dispute):
             continue
         ctx.consume(CALLS["disputes.timeout"])
         silent = turn(game)
@@ -50,16 +55,15 @@ def process_timeouts(ctx: Context) -> None:
 
 @PALLET.on_initialize
 def process_cancellations(ctx: Context) -> None:
-    """Return the bonds of a portion of the disputes about voided claims."""
+    """Return the bonds of a portion of the disputes about one voided claim, the one that has waited longest."""
     for pointless in CANCELLATIONS.take_due(ctx.state, ctx.number, 1):
-        for number in pointless.disputes:
-            ctx.consume(CALLS["disputes.timeout"])
-            _cancel(ctx, number)
+        _cancel_portion(ctx, pointless.first)
 
 
-def is_pointless(state: State, number: int, dispute: Dispute) -> bool:
+def is_pointless(state: State, dispute: Dispute) -> bool:
     """Whether an open dispute only waits for its bond, because another one has voided the claim."""
-    return number not in (OPEN_DISPUTES.get(state, dispute.task) or ())
+    line = LINES.get(state, dispute.task)
+    return line is None or line.attempt != dispute.attempt
 
 
 def silence(game: Game, silent: Party) -> Verdict:
@@ -82,7 +86,8 @@ def silence(game: Game, silent: Party) -> Verdict:
 
 def resolve(ctx: Context, number: int, dispute: Dispute, verdict: Verdict) -> None:
     """End a dispute: move the bond, have the proofs pallet slash and reward, cancel what has become pointless."""
-    _close(ctx.state, number, dispute.task)
+    GAMES.delete(ctx.state, number)
+    leave(ctx.state, dispute.task, number)
     VERDICTS.put(ctx.state, number, verdict)
     reward = 0
     where = (dispute.task, dispute.segment, dispute.challenger)
@@ -111,18 +116,20 @@ def resolve(ctx: Context, number: int, dispute: Dispute, verdict: Verdict) -> No
         )
     )
     if won:
-        _cancel_others(ctx, dispute.task)
+        _cancel_portion(ctx, dissolve(ctx.state, dispute.task))
 
 
-def _cancel_others(ctx: Context, task: bytes) -> None:
-    """Cancel the disputes about a voided claim: the oldest at once, the others a portion in each block."""
-    others = OPEN_DISPUTES.get(ctx.state, task) or ()
-    OPEN_DISPUTES.delete(ctx.state, task)
-    portion = parameters(ctx.state).cancellations_at_once
-    for start in range(portion, len(others), portion):
-        CANCELLATIONS.schedule(ctx.state, ctx.number + start // portion, Pointless(others[start : start + portion]))
-    for number in others[:portion]:
+def _cancel_portion(ctx: Context, number: int) -> None:
+    """Cancel the disputes of a dissolved line: the oldest at once, the others a portion in each block from the next."""
+    for _ in range(parameters(ctx.state).cancellations_at_once):
+        if number == END:
+            return
+        ctx.consume(CALLS["disputes.timeout"])
+        following = take_first(ctx.state, number)
         _cancel(ctx, number)
+        number = following
+    if number != END:
+        CANCELLATIONS.schedule(ctx.state, ctx.number + 1, Pointless(number))
 
 
 def _cancel(ctx: Context, number: int) -> None:
@@ -136,22 +143,12 @@ def _cancel(ctx: Context, number: int) -> None:
     ctx.deposit(DisputeCancelled(number, dispute.task, dispute.segment, dispute.challenger, dispute.bond))
 
 
-def _close(state: State, number: int, task: bytes) -> None:
-    """Forget the game, which only an open dispute needs."""
-    GAMES.delete(state, number)
-    left = tuple(other for other in OPEN_DISPUTES.get(state, task) or () if other != number)
-    if left:
-        OPEN_DISPUTES.put(state, task, left)
-    else:
-        OPEN_DISPUTES.delete(state, task)
-
-
 def require_open(state: State, number: int) -> tuple[Dispute, Game]:
     """An open dispute and its game. Raises `UnknownDispute` or `DisputeEnded`."""
     dispute, game = DISPUTES.get(state, number), GAMES.get(state, number)
     if dispute is None:
         raise UnknownDispute(f"dispute {number}")
-    if game is None or is_pointless(state, number, dispute):
+    if game is None or is_pointless(state, dispute):
         raise DisputeEnded(f"dispute {number} ended in block {dispute.ended}: {dispute.status}")
     return dispute, game
 
@@ -159,8 +156,11 @@ def require_open(state: State, number: int) -> tuple[Dispute, Game]:
 @PALLET.check
 def check(state: State) -> None:
     """Every open dispute has a game, a held bond and a running clock, or waits to be cancelled; no other one has."""
-    listed = {number for _, numbers in OPEN_DISPUTES.items(state) for number in numbers}
-    cancelled = {number for _, item in CANCELLATIONS.pending(state) for number in item.disputes}
+    listed = {number for _, line in LINES.items(state) for number in walk(line, partial(LINKS.get, state))}
+    starts = [Line(0, item.first, item.first) for _, item in CANCELLATIONS.pending(state)]
+    cancelled = {number for line in starts for number in walk(line, partial(LINKS.get, state))}
+    if {number for number, _ in LINKS.items(state)} != listed | cancelled:
+        raise InvariantBroken("a dispute stands in no line, or in one without having joined it")
     running = {(item.dispute, item.moves) for _, item in TIMEOUTS.pending(state)}
     for number, dispute in DISPUTES.items(state):
         is_open = dispute.status == OPEN

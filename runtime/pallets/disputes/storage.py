@@ -21,7 +21,8 @@ CANCELLED = "cancelled"
 
 
 class Dispute(Record):
-    """One dispute. ``moves`` were played; ``defender_blocks`` and ``challenger_blocks`` are left on the clocks.
+    """One dispute about the proof of an ``attempt``. ``moves`` were played; ``defender_blocks`` and
+    ``challenger_blocks`` are left on the clocks.
 
     ``waits_for`` is ``defender`` or ``challenger``, or empty at the end; that party's clock runs since finalized height
     ``since`` and is empty at ``deadline``. ``ended`` is the block it ended in, 0 while it is open; ``reward`` is what a
@@ -29,6 +30,7 @@ class Dispute(Record):
     """
 
     task: Hash
+    attempt: U32
     segment: U32
     challenger: AccountId
     defender: AccountId
@@ -65,10 +67,25 @@ class Timeout(Record):
     moves: U32
 
 
-class Pointless(Record):
-    """Disputes whose claim another one has voided."""
+class Line(Record):
+    """The open disputes about the proof of an ``attempt``: the ``first`` and the ``last`` one's number."""
 
-    disputes: tuple[U63, ...]
+    attempt: U32
+    first: U63
+    last: U63
+
+
+class Link(Record):
+    """The neighbours of a dispute in its line, of which it has one or both, or none (`lines.END`)."""
+
+    before: U63
+    after: U63
+
+
+class Pointless(Record):
+    """Disputes whose claim another one has voided: the ``first`` of them, and those behind it in the line."""
+
+    first: U63
 
 
 # --- storage
@@ -81,9 +98,10 @@ GAMES: Map[int, Game] = PALLET.map("games", U63, Game)
 VERDICTS: Map[int, Verdict] = PALLET.map("verdicts", U63, Verdict)
 MOVES: Map[tuple[int, int], LoggedMove] = PALLET.map("moves", tuple[U63, U32], LoggedMove)
 """(dispute, number from 0) -> the move, for whoever wants to draw the descent."""
-OPEN_DISPUTES: Map[bytes, tuple[int, ...]] = PALLET.map("open_disputes", Hash, tuple[U63, ...])
-"""Task -> its open disputes, in the order of their opening. Their number has no bound but the bonds: with one, a solver
-could fill the places with sham challengers and keep the honest ones out."""
+LINES: Map[bytes, Line] = PALLET.map("lines", Hash, Line)
+"""Task -> the line of open disputes about the proof that stands, in the order of their opening (see `lines`)."""
+LINKS: Map[int, Link] = PALLET.map("links", U63, Link)
+"""Dispute -> its neighbours, while it is open."""
 TIMEOUTS: DeadlineQueue[Timeout] = DeadlineQueue(PALLET, "timeouts", Timeout)
 CANCELLATIONS: DeadlineQueue[Pointless] = DeadlineQueue(PALLET, "cancellations", Pointless)
 """Disputes about a voided claim that no block had room to cancel yet."""
