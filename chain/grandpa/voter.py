@@ -85,6 +85,11 @@ class GrandpaVoter:
         return self._rounds.finalized
 
     @property
+    def promised(self) -> bytes | None:
+        """A block that a verified justification makes final as soon as it is here; None when none is missing."""
+        return self._waiting_justification.target_hash if self._waiting_justification else None
+
+    @property
     def ended(self) -> bool:
         """Whether the block that ends this authority set is final."""
         return self._rounds.ended

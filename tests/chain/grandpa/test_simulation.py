@@ -1,0 +1,72 @@
+"""GRANDPA in whole networks: safe under every seed, live after healing, and unsafe as soon as a rule is weakened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chain.grandpa.rounds import Rounds
+from chain.grandpa.view import View
+from tests.chain.grandpa.simulation import Simulation, forget_the_lock
+
+
+def survive(seeds: range) -> tuple[int, int, int]:
+    """Run seeds. Returns the restarts, equivocations seen and sets ended, to show that they test something."""
+    restarts = equivocations = ended = 0
+    for seed in seeds:
+        simulation = Simulation(seed).run()
+        simulation.check_all_precommits()
+        assert simulation.is_done(), f"seed {seed}: not all honest nodes finalized the head after healing"
+        restarts += simulation.restarts
+        equivocations += simulation.equivocations
+        ended += sum(len(node.disk.ends) for node in simulation.honest)
+    return restarts, equivocations, ended
+
+
+@pytest.mark.parametrize("first", range(0, 240, 24))
+def test_networks_never_finalize_conflicting_blocks_and_recover_after_healing(first: int) -> None:
+    restarts, equivocations, ended = survive(range(first, first + 24))
+    assert restarts >= 10
+    assert equivocations >= 200
+    assert ended >= 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(10_000, 14_000, 250))
+def test_thousands_of_networks_stay_safe_and_live(first: int) -> None:
+    survive(range(first, first + 250))
+
+
+def test_a_seed_replays_exactly() -> None:
+    runs = [Simulation(4).run() for _ in range(2)]
+    assert runs[0].events == runs[1].events
+    assert runs[0].now == runs[1].now
+    assert runs[0].finalized == runs[1].finalized
+
+
+WEAKENED: list[tuple[type, str, Callable[..., Any], range]] = [
+    (Rounds, "lock", forget_the_lock, range(170, 180)),
+    (
+        View,
+        "is_possible",
+        lambda view, block, tree: view.voted - view.weight_for(block, tree) + view.equivocating <= view._voters.faulty,
+        range(95, 105),
+    ),
+    (View, "is_child_possible", lambda view, block, tree: False, range(85, 95)),
+]
+
+
+@pytest.mark.parametrize(("owner", "rule", "weaker", "seeds"), WEAKENED)
+def test_the_simulation_notices_when_a_rule_is_weakened(
+    owner: type, rule: str, weaker: Callable[..., Any], seeds: range, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owner, rule, weaker)
+    with pytest.raises(AssertionError, match=r"conflicting|finality fault"):
+        run_all(seeds)
+
+
+def run_all(seeds: range) -> None:
+    for seed in seeds:
+        Simulation(seed).run().check_all_precommits()
