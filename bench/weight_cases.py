@@ -14,7 +14,7 @@ from runtime.executive import apply_extrinsic
 from runtime.pallet import Context
 from runtime.pallets import balances, disputes, proofs, system, tasks, timestamp, workers
 from runtime.pallets.disputes.lines import join
-from runtime.pallets.tasks.flow import check_bytes
+from runtime.pallets.tasks.programs import CACHE
 from runtime.pallets.tasks.storage import TURNS, Turn
 from runtime.pallets.workers.storage import MAXIMUM_CHUNKS
 from runtime.parameters import TOKEN
@@ -109,10 +109,10 @@ def market_tasks(world: World) -> Iterator[Case]:
     """A task with long names and a long past. ``tasks.submit.*`` are the same submission with larger programs."""
     world.write(lambda state: give_held(state, account(30), 10**9 * TOKEN, {}))
     small = fat.wide_program(SMALL_NODES)
-    yield Case("tasks.submit", call(account(30), fat.submission(small, 9)), check_bytes.cache_clear)
+    yield Case("tasks.submit", call(account(30), fat.submission(small, 9)), CACHE.clear)
     for name, padding in PADDINGS.items():
         large = fat.wide_program(LARGE_NODES, padding)
-        yield Case(f"tasks.submit.{name}", call(account(30), fat.submission(large, 9)), check_bytes.cache_clear)
+        yield Case(f"tasks.submit.{name}", call(account(30), fat.submission(large, 9)), CACHE.clear)
     names = dict[str, bytes]()
     for salt, status in enumerate(("assigned", "training", "pooled"), 1):
         world.write(lambda state, salt=salt, status=status: names.update(  # type: ignore[misc]

@@ -51,8 +51,8 @@ class Context:
     ``finalized`` is the finalized height that deadlines count. ``author`` is the account that earns the fees.
     ``extrinsic`` is the index in the body of what runs now, -1 in hooks. ``weight`` and ``length`` are what the block
     has used so far; the ``normal_`` figures leave out operational calls. ``fees`` waits for `treasury` to pay it out
-    when the block ends. ``slot`` and ``output`` (the author's VRF output) come from the header's digest, and ``logs``
-    are the items that hooks add to it.
+    when the block ends. ``programs`` are those whose check is counted already. ``slot`` and ``output`` (the author's
+    VRF output) come from the header's digest, and ``logs`` are the items that hooks add to it.
     """
 
     state: State
@@ -70,6 +70,7 @@ class Context:
     normal_weight: int = 0
     normal_length: int = 0
     fees: int = 0
+    programs: set[bytes] = field(default_factory=set)
     slot: int = 0
     output: bytes = b""
     logs: list[DigestItem] = field(default_factory=list)
@@ -80,7 +81,8 @@ class Context:
         self.events.append(EventRecord(self.extrinsic, owner, type(event).__name__, encode(event)))
 
     def consume(self, weight: int) -> None:
-        """Count work that a hook does (nanoseconds) against the block, so that less is left for extrinsics."""
+        """Count work that a hook does, or a call beyond its stated weight (nanoseconds), against the block, so that
+        less is left for what follows. It stays counted where the call fails."""
         self.weight += weight
 
     @contextmanager

@@ -180,7 +180,8 @@ def test_segments_cover_the_steps_without_gap_or_overlap() -> None:
 
 def test_a_program_stays_readable_for_disputes() -> None:
     market = Market(solvers=1).to_pooled()
-    assert tasks.checked_program(market.state, SPEC.program).root == check_program(TRAIN).root
+    ctx = market.start_block()
+    assert tasks.checked_program(ctx, SPEC.program).root == check_program(TRAIN).root
     with pytest.raises(tasks.UnknownTask):
-        tasks.checked_program(market.state, bytes(32))
+        tasks.checked_program(ctx, bytes(32))
     assert market.record.escrow < TOKEN

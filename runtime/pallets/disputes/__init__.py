@@ -5,8 +5,8 @@ play moves in turn. Each has a *clock*: a budget of finalized blocks, which grow
 takes a replay. An empty clock loses. A challenger who wins voids the proof, and every other dispute about it ends with
 its bond returned; one who loses pays the bond to the defender, and clears nothing for anybody else.
 
-`storage` is what is kept, `lines` lists what is open, `calls` is what people do, `clocks` keeps time, and `outcome` says
-how disputes end.
+`storage` is what is kept, `lines` lists what is open, `calls` is what people do, `clocks` keeps time, and `outcome`
+says how disputes end.
 """
 
 from runtime.pallets.disputes.calls import Open, Play, compute_bond, is_turn_of

@@ -76,9 +76,9 @@ def call_open(ctx: Context, origin: AccountId, args: Open) -> None:
     limits = parameters(ctx.state)
     game = open_game(proofs.on_dispute_opened(ctx, args.task, args.segment, origin))
     number = NEXT.get(ctx.state)
-    bond = compute_bond(ctx.state, task.price, game)
+    bond = compute_bond(ctx, task.price, game)
     balances.hold(ctx, origin, bond_reason(number), bond)
-    blocks = limits.clock_blocks + replay_blocks(ctx.state, game)
+    blocks = limits.clock_blocks + replay_blocks(ctx, game)
     dispute = Dispute(
         task=args.task,
         attempt=task.attempt,
@@ -112,14 +112,14 @@ def play(ctx: Context, origin: AccountId, args: Play) -> None:
         raise StaleMove(f"move {args.number} of dispute {args.dispute}, which has {dispute.moves}")
     if mover is turn(game) and ctx.finalized >= dispute.deadline:
         raise ClockEmpty(f"the {mover}'s clock was empty at finalized height {dispute.deadline}")
-    checked = tasks.checked_program(ctx.state, game.claim.job.program)
+    checked = tasks.checked_program(ctx, game.claim.job.program)
     after = apply_move(game, checked, args.move, mover)
     dispute = replace(stop_clock(ctx, dispute, mover), moves=dispute.moves + 1)
     if isinstance(after, Verdict):
         _note(ctx, args, dispute, mover, None, game.cursor)
         resolve(ctx, args.dispute, dispute, after)
         return
-    dispute = start_clock(ctx, dispute, turn(after), replay_blocks(ctx.state, after))
+    dispute = start_clock(ctx, dispute, turn(after), replay_blocks(ctx, after))
     put_waiting(ctx.state, args.dispute, dispute, after)
     _note(ctx, args, dispute, mover, after, after.cursor)
 
@@ -131,10 +131,10 @@ def is_turn_of(dispute: Dispute, who: bytes) -> bool:
     return dispute.waits_for == Party.CHALLENGER and who == dispute.challenger
 
 
-def compute_bond(state: State, price: int, game: Game) -> int:
+def compute_bond(ctx: Context, price: int, game: Game) -> int:
     """What a challenger puts up: fees, and the defender's replay of the segment at the task's price per unit of gas."""
-    limits = parameters(state)
-    replay = price * due_gas(state, game)
+    limits = parameters(ctx.state)
+    replay = price * due_gas(ctx, game)
     return limits.bond + parts_of(replay, limits.replay_share)
 
 

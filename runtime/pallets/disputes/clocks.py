@@ -17,15 +17,15 @@ from runtime.state import State
 from runtime.vm.gas import gas_units
 
 
-def replay_blocks(state: State, game: Game) -> int:
+def replay_blocks(ctx: Context, game: Game) -> int:
     """Finalized blocks that the replay takes which the due move rests on."""
-    time = gas_units(replay_time(tasks.checked_program(state, game.claim.job.program), game))
-    return -(-time // parameters(state).gas_per_block)
+    time = gas_units(replay_time(tasks.checked_program(ctx, game.claim.job.program), game))
+    return -(-time // parameters(ctx.state).gas_per_block)
 
 
-def due_gas(state: State, game: Game) -> int:
+def due_gas(ctx: Context, game: Game) -> int:
     """Gas units of that replay."""
-    return gas_units(replay_gas(tasks.checked_program(state, game.claim.job.program), game))
+    return gas_units(replay_gas(tasks.checked_program(ctx, game.claim.job.program), game))
 
 
 def put_waiting(state: State, number: int, dispute: Dispute, game: Game) -> None:

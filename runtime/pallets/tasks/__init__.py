@@ -2,8 +2,9 @@
 
 ``pooled -> assigned -> training -> proved -> auditing -> (disputed) -> settled | failed | cancelled | expired``
 
-`spec` says what a task is, `pricing` what it costs, `storage` what is kept; `calls` is what people do, `assignment`
-what the hook does, and `flow` holds every move of a task and its money. From *proved* on, the proofs pallet keeps time.
+`spec` says what a task is, `pricing` what it costs, `programs` checks its programs, `storage` is what is kept; `calls`
+is what people do, `assignment` what the hook does, and `flow` holds every move of a task and its money. From *proved*
+on, the proofs pallet keeps time.
 """
 
 from runtime.pallets.tasks.assignment import process_turns, retry_after
@@ -16,7 +17,6 @@ from runtime.pallets.tasks.calls import (
     validate_submission,
 )
 from runtime.pallets.tasks.flow import (
-    checked_program,
     drop_solver,
     escrow_reason,
     fail,
@@ -30,6 +30,7 @@ from runtime.pallets.tasks.flow import (
     settle,
 )
 from runtime.pallets.tasks.pricing import Estimate, estimate, replayed_gas, segment_gas
+from runtime.pallets.tasks.programs import check_weight, checked_program
 from runtime.pallets.tasks.spec import (
     SpecError,
     TaskSpec,
@@ -110,6 +111,7 @@ __all__ = [
     "TrainingMissed",
     "UnknownTask",
     "WrongStatus",
+    "check_weight",
     "checked_program",
     "claim_of",
     "drop_solver",

@@ -8,7 +8,6 @@ from runtime.market_parameters import MarketParameters
 from runtime.pallet import Context, InvariantBroken
 from runtime.pallets import balances, system, workers
 from runtime.pallets.tasks.flow import (
-    check_bytes,
     enter_pool,
     escrow_reason,
     finish,
@@ -17,6 +16,7 @@ from runtime.pallets.tasks.flow import (
     require_task,
 )
 from runtime.pallets.tasks.pricing import Estimate, estimate
+from runtime.pallets.tasks.programs import check_bytes
 from runtime.pallets.tasks.spec import TaskSpec, task_id, validate_bounds, validate_programs
 from runtime.pallets.tasks.storage import (
     ASSIGNED,

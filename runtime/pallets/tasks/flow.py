@@ -6,8 +6,6 @@ whatever ends a task refunds the rest, so that the escrow of a task that is over
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from runtime.codec import replace
 from runtime.market_parameters import parts_of
 from runtime.pallet import Context
@@ -16,7 +14,6 @@ from runtime.pallets.tasks.spec import task_id
 from runtime.pallets.tasks.storage import (
     FAILED,
     POOLED,
-    PROGRAMS,
     PROGRESS,
     SETTLED,
     TASKS,
@@ -34,7 +31,6 @@ from runtime.pallets.tasks.storage import (
     WrongStatus,
 )
 from runtime.state import State
-from runtime.vm.check import CheckedProgram, check_program, decode_program
 
 
 def escrow_reason(task: bytes) -> bytes:
@@ -54,20 +50,6 @@ def require_status(task: Task, *statuses: str) -> None:
     """Raises `WrongStatus` unless the task is in one of them."""
     if task.status not in statuses:
         raise WrongStatus(f"the task is {task.status}; this needs it {' or '.join(statuses)}")
-
-
-def checked_program(state: State, program: bytes) -> CheckedProgram:
-    """A program that some task named, checked (the result is kept for the next call). Raises `UnknownTask`."""
-    data = PROGRAMS.get(state, program)
-    if data is None:
-        raise UnknownTask(f"no task names program {program.hex()}")
-    return check_bytes(data)
-
-
-@lru_cache(maxsize=32)
-def check_bytes(data: bytes) -> CheckedProgram:
-    """The checked program behind its canonical bytes: a pure function, so its results may be kept."""
-    return check_program(decode_program(data))
 
 
 def put_task(state: State, task: Task, deadline: int | None = None, look: int | None = None) -> Task:
