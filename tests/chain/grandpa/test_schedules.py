@@ -128,7 +128,7 @@ class Schedule:
                     self.note(message)
                     if message not in self.sent:
                         self.sent.append(message)
-                case fx.Finalize(block, _, justification):
+                case fx.Finalize(block, _, _):
                     player.finalized = block
                     assert self.blocks.are_on_one_chain(self.highest, block), "two conflicting blocks are final"
                     self.highest = max(self.highest, block, key=lambda hash_: len(self.blocks.chains[hash_]))
