@@ -41,6 +41,7 @@ class Win(Record):
     segment: U32
     challenger: AccountId
     others: tuple[tuple[U32, AccountId], ...]
+    by_silence: bool = False
 
 
 class Lose(Record):
@@ -66,7 +67,7 @@ def open_dispute(ctx: Context, origin: bytes, args: Open) -> None:
 
 @PALLET.call(weight=1_000)
 def win(ctx: Context, origin: bytes, args: Win) -> None:
-    ctx.deposit(Rewarded(proofs.on_challenger_won(ctx, args.task, args.segment, args.challenger)))
+    ctx.deposit(Rewarded(proofs.on_challenger_won(ctx, args.task, args.segment, args.challenger, args.by_silence)))
     for segment, challenger in args.others:
         proofs.on_dispute_cancelled(ctx, args.task, segment, challenger)
 

@@ -93,7 +93,7 @@ def resolve(ctx: Context, number: int, dispute: Dispute, verdict: Verdict) -> No
     where = (dispute.task, dispute.segment, dispute.challenger)
     if verdict.winner is Party.CHALLENGER:
         balances.release(ctx, dispute.challenger, bond_reason(number), dispute.bond)
-        reward = proofs.on_challenger_won(ctx, *where)
+        reward = proofs.on_challenger_won(ctx, *where, by_silence=verdict.reason is Reason.SILENCE)
     else:
         balances.move_held(ctx, dispute.challenger, bond_reason(number), dispute.defender, dispute.bond)
         proofs.on_challenger_lost(ctx, *where)
@@ -124,7 +124,7 @@ def _cancel_portion(ctx: Context, number: int) -> None:
     for _ in range(parameters(ctx.state).cancellations_at_once):
         if number == END:
             return
-        ctx.consume(CALLS["disputes.timeout"])
+        ctx.consume(CALLS["disputes.cancel"])
         following = take_first(ctx.state, number)
         _cancel(ctx, number)
         number = following

@@ -2,9 +2,17 @@
 
 When the solver loses, its whole lock is taken. The challenger's reward is half of that, never more, so that a sham
 game against oneself costs at least half of a stake. The rest repays the audits of the voided proof, which the submitter
-will need again, so that its escrow still covers the next attempt; the treasury keeps what is left. Verifiers that
-passed the losing segment lose their locks to the treasury alone: were the reward taken from them too, a solver could
-fall silent against its own sock puppet to plunder honest verifiers.
+will need again, so that its escrow still covers the next attempt; the treasury keeps what is left.
+
+Verifiers that passed the losing segment lose their locks where the game *computed* that the claim is false: at a leaf,
+or by an opening. They lose them to the treasury alone, and not to the challenger. A verdict by silence says nothing
+about the claim, since anyone can fall silent, about a true claim too: with it, those verifiers keep their locks, their
+audits are *voided*, and nobody pays for them. Otherwise a solver could fall silent against its own sock puppet and ruin
+honest verifiers.
+
+Collusion still does not pay. A solver that is silent to spare a verifier that passed a false segment loses its whole
+lock, as it would have at the leaf, and that is at least twice what the task could have paid the two together
+(docs/disputes.md).
 """
 
 from __future__ import annotations
@@ -31,6 +39,7 @@ from runtime.pallets.proofs.storage import (
     FAILED,
     REPLACED,
     VOID,
+    VOIDED,
     WINDOW,
     AlreadyDisputed,
     Appointment,
@@ -85,19 +94,21 @@ def _take_up(ctx: Context, name: bytes, task: Task, board: Board, segment: int, 
     return put_audit(ctx, name, board, place, replace(audit, status=DISPUTING, deadline=0))
 
 
-def on_challenger_won(ctx: Context, task: bytes, segment: int, challenger: bytes) -> int:
-    """The solver's claim about a segment is false: void the proof, slash, pay, and look for another solver.
+def on_challenger_won(ctx: Context, task: bytes, segment: int, challenger: bytes, by_silence: bool = False) -> int:
+    """The solver lost a dispute about a segment: void the proof, slash, pay, and look for another solver.
 
-    Returns the challenger's reward; 0 where the proof was voided already. The caller cancels the other disputes.
+    ``by_silence``: the claim was not shown to be false, so no verifier is to blame. Returns the challenger's reward;
+    0 where the proof was voided already. The caller cancels the other disputes.
     """
     if not _close_key(ctx, task, segment, challenger):
         return 0
     found, proof, board = require_board(ctx.state, task)
-    guilty = [audit for audit in board.audits if is_contradicted(audit, segment)]
+    passed = [audit for audit in board.audits if is_contradicted(audit, segment)]
+    guilty = [] if by_silence else passed
     owed = [
         (audit.verifier, audit.gas * found.spec.price_limit)
         for audit in board.audits
-        if audit.status != REPLACED and audit.segments and audit not in guilty
+        if audit.status != REPLACED and audit.segments and audit not in passed
     ]
     stake = workers.locked(ctx.state, found.solver, task)
     reward = stake // 2
@@ -115,8 +126,16 @@ def on_challenger_won(ctx: Context, task: bytes, segment: int, challenger: bytes
     back = sum(amount for _, amount in repaid)
     figures = (slashed, reward, back, slashed - reward - back)
     ctx.deposit(ProofVoided(task, proof.solver, segment, challenger, *figures))
+    if by_silence:
+        board = _void_audits(board, segment)
     _void(ctx, task, found, board, challenger, guilty)
     return reward
+
+
+def _void_audits(board: Board, segment: int) -> Board:
+    """Mark the audits that passed a segment about which the solver fell silent."""
+    audits = (replace(audit, status=VOIDED) if is_contradicted(audit, segment) else audit for audit in board.audits)
+    return replace(board, audits=tuple(audits))
 
 
 def _share_out(left: int, owed: list[tuple[bytes, int]]) -> list[tuple[bytes, int]]:

@@ -17,6 +17,7 @@ PASSED = "passed"
 FAILED = "failed"
 DISPUTING = "disputing"
 REPLACED = "replaced"
+VOIDED = "voided"
 
 UNDECIDED = (DRAWN, ACCEPTED, OPENED, FAILED, DISPUTING)
 """An audit in one of these keeps the challenge window from starting."""
@@ -45,8 +46,9 @@ class Audit(Record):
 
     ``drawn``: the verifier must accept; ``accepted``: it committed to a secret in block ``accepted``; ``opened``: the
     ``beacon`` is there, so segments are fixed and a verdict is due; ``passed`` or ``failed``: ``secret``, ``segments``
-    and ``failed`` are known; a failed one must dispute (``disputing``); ``replaced``: it counts no more. ``deadline``
-    is a finalized height, 0 for none; ``gas`` is what the verdict's replay took.
+    and ``failed`` are known; a failed one must dispute (``disputing``); ``replaced``: it counts no more; ``voided``: it
+    passed a segment about which the solver then lost a dispute by silence, so it is neither paid nor slashed.
+    ``deadline`` is a finalized height, 0 for none; ``gas`` is what the verdict's replay took.
     """
 
     verifier: AccountId
