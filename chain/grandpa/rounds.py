@@ -152,16 +152,27 @@ class Rounds:
         return [RecordRound(completed.completed_by())]
 
     def accept(self, justification: Justification) -> list[Effect]:
-        """Rule 5, for a verified justification of a block that is in the tree."""
+        """Rule 5, for a verified justification. One for a block that is not here yet is left to the caller."""
         target = justification.target_hash
         if self.stopped or self.tree.is_descendant(target, self.finalized):
             return []
         change = self.tree.first_change(self.base, target)
-        if not self.tree.is_descendant(self.finalized, target) or change not in (None, target):
+        if self._conflicts(target, justification.target_number) or change not in (None, target):
             self.faulted = True
             return [FinalityFault(justification, self.finalized)]
+        if self.tree.number_of(target) is None:
+            return [NeedBlock(target, justification.target_number)]
         self.finalized, self.ended = target, change is not None
         return [Finalize(target, justification.target_number, justification)]
+
+    def _conflicts(self, target: bytes, number: int) -> bool:
+        """Whether a block can never join the finalized chain, even one whose branch was forgotten."""
+        block: bytes | None = self.finalized
+        if self.tree.number_of(target) is not None:
+            return not self.tree.is_descendant(self.finalized, target)
+        while block is not None and (self.tree.number_of(block) or 0) > number:
+            block = self.tree.parent_of(block)
+        return block is not None and self.tree.number_of(block) == number
 
     def lock(self) -> bytes | None:
         """The estimate of the previous round, or what is known to be final (rule 6); None: nothing may be signed."""

@@ -228,12 +228,12 @@ class GrandpaVoter:
     def _accept(self, justification: Justification) -> list[Effect]:
         """Finalize by a verified justification, at once or when its block is here."""
         self._highest_seen = max(self._highest_seen, justification.round)
+        effects: list[Effect] = []
         if self._tree.number_of(justification.target_hash) is None:
             waiting = self._waiting_justification
             if waiting is None or waiting.target_number < justification.target_number:
                 self._waiting_justification = justification
-            return [NeedBlock(justification.target_hash, justification.target_number)]
-        effects: list[Effect] = []
+            return self._rounds.accept(justification)
         if self._rounds.is_held(justification.round):
             for signed in justification.precommits:
                 effects += self._rounds.take(signed, self._rounds.round_at(justification.round))

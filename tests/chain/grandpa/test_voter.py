@@ -402,10 +402,13 @@ def test_a_justification_finalizes_at_once_or_when_its_block_is_here(blocks: Blo
     assert only(fx.Penalize, seat.hear(replace(justification(blocks, blocks.extend(high)), precommits=())))
 
 
-def test_a_conflicting_justification_is_a_fault_that_stops_the_voter(blocks: Blocks) -> None:
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_a_conflicting_justification_is_a_fault_that_stops_the_voter(blocks: Blocks, forgotten: bool) -> None:
     x, y = blocks.extend(blocks.genesis, 1), blocks.extend(blocks.genesis, 2)
     seat = Seat(3, KnownTree.of_all(blocks))
     seat.hear(justification(blocks, x))
+    if forgotten:
+        seat.tree.known.remove(y)
     assert fx.FinalityFault(justification(blocks, y), x) in seat.hear(justification(blocks, y))
     assert seat.voter.finalized == x
     seat.effects.clear()
