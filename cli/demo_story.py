@@ -17,7 +17,7 @@ from rich.console import Console
 
 from cli.demo_processes import NODE, Child, Family, free_port
 from cli.demo_report import DisputeRecord, read_disputes
-from cli.task import fetch_result, price, submit_bundle
+from cli.task import TRAINING_BLOCKS, allow_time, fetch_result, price, submit_bundle
 from cli.task_watch import Snapshot, TaskBar, describe, follow, take_snapshot
 from ml.bundle import Bundle, Terms
 from runtime.crypto import derive_seed, public_key
@@ -140,13 +140,13 @@ def make_terms(bundle: Bundle, audits: int, segments: int = 10) -> Terms:
         audits=min(audits, count),
         verifiers=1,
         price_limit=100,
-        training_blocks=5000,
+        training_blocks=TRAINING_BLOCKS,
     )
 
 
 def submit(client: Client, bundle: Bundle, terms: Terms) -> tuple[bytes, TaskSpec, Estimate]:
     """Price and submit a bundle for the submitter."""
-    spec = bundle.spec(terms)
+    spec = allow_time(client, bundle, bundle.spec(terms))
     estimate = price(client, bundle, spec)
     return submit_bundle(client, derive_seed(SUBMITTER), bundle, spec), spec, estimate
 

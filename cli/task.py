@@ -13,17 +13,20 @@ import click
 from cli.output import AMOUNT, console, fail, format_amount, print_json, print_table
 from cli.task_files import capture, keep_bundle, kept_bundle
 from cli.task_watch import TaskBar, follow, take_snapshot
-from runtime.codec import encode
+from runtime.codec import encode, replace
 from runtime.crypto import derive_seed, to_ss58
 from runtime.errors import SolventError
 from runtime.pallets import proofs, tasks
 from runtime.pallets.tasks import Estimate, Task, TaskSpec, task_id, validate_submission
+from runtime.vm.check import check_program, decode_program
 from solvent.client import Client
 
 if TYPE_CHECKING:
     from ml.bundle import Bundle, Terms
 
 URL = click.option("--url", default="http://127.0.0.1:9944", show_default=True, help="The node's RPC address.")
+TRAINING_BLOCKS = 5000
+"""How long training may take where neither the submitter nor the work asks for more."""
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
@@ -43,7 +46,11 @@ def task_options(function: Any) -> Any:
             click.option("--audits", default=3, show_default=True, type=click.IntRange(1), help="Segments replayed."),
             click.option("--verifiers", default=1, show_default=True, type=click.IntRange(1)),
             click.option("--price-limit", default=100, show_default=True, type=click.IntRange(1), help="Units a gas."),
-            click.option("--training-blocks", default=5000, show_default=True, help="Blocks until the proof is due."),
+            click.option(
+                "--training-blocks",
+                type=click.IntRange(1),
+                help="Blocks until the proof is due; default: 5000, or thrice the least that the work needs.",
+            ),
             click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="Of the initial weights; default: random."),
             URL,
             JSON,
@@ -67,8 +74,25 @@ def terms_of(bundle: Bundle, options: dict[str, Any]) -> Terms:
         audits=min(options["audits"], -(-steps // interval)),
         verifiers=options["verifiers"],
         price_limit=options["price_limit"],
-        training_blocks=options["training_blocks"],
+        training_blocks=options["training_blocks"] or TRAINING_BLOCKS,
     )
+
+
+def spec_of(client: Client, bundle: Bundle, options: dict[str, Any]) -> TaskSpec:
+    """The spec of a submission; unless told how long training may take, long enough for a slow solver."""
+    spec = bundle.spec(terms_of(bundle, options))
+    return spec if options["training_blocks"] else allow_time(client, bundle, spec)
+
+
+def allow_time(client: Client, bundle: Bundle, spec: TaskSpec) -> TaskSpec:
+    """The spec with thrice the shortest training deadline that the chain accepts, where that is more than it has."""
+    from runtime.pallets import system
+
+    market = client.read(system.PARAMETERS).market
+    train, init = (check_program(decode_program(data)) for data in (bundle.record.train, bundle.record.init))
+    least = tasks.minimum_training_blocks(spec, train, init, market)
+    blocks = max(spec.training_blocks, 3 * least)
+    return replace(spec, training_blocks=min(blocks, market.maximum_training_blocks))
 
 
 def price(client: Client, bundle: Bundle, spec: TaskSpec) -> Estimate:
@@ -92,6 +116,7 @@ def show_estimate(spec: TaskSpec, estimate: Estimate) -> None:
                 format_amount(spec.verifiers * estimate.verifier_fee),
             ],
             ["treasury", "", format_amount(estimate.treasury_fee)],
+            ["listing, kept if the task expires or is cancelled", "", format_amount(estimate.listing_fee)],
             [
                 "[bold]escrow, what is not needed comes back[/bold]",
                 "",
@@ -109,9 +134,12 @@ def estimate_document(spec: TaskSpec, estimate: Estimate) -> dict[str, Any]:
         "solver_fee": str(estimate.solver_fee),
         "verifier_fee": str(estimate.verifier_fee),
         "treasury_fee": str(estimate.treasury_fee),
+        "listing_fee": str(estimate.listing_fee),
         "escrow": str(estimate.escrow),
         "solver_lock": str(estimate.solver_lock),
         "verifier_lock": str(estimate.verifier_lock),
+        "training_blocks": spec.training_blocks,
+        "least_training_blocks": estimate.training_blocks,
     }
 
 
@@ -121,7 +149,7 @@ def estimate(file: Path, steps: int | None, batch_size: int | None, url: str, as
     """Say what training FILE costs, before anything is paid."""
     with tempfile.TemporaryDirectory() as folder, Client(url) as client:
         bundle = capture(file, Path(folder), steps, batch_size)
-        spec = bundle.spec(terms_of(bundle, options))
+        spec = spec_of(client, bundle, options)
         priced = price(client, bundle, spec)
     if as_json:
         print_json(estimate_document(spec, priced))
@@ -158,7 +186,7 @@ def submit(
     seed = derive_seed(suri)
     with tempfile.TemporaryDirectory() as folder, Client(url) as client:
         bundle = capture(file, Path(folder), steps, batch_size)
-        spec = bundle.spec(terms_of(bundle, options))
+        spec = spec_of(client, bundle, options)
         priced = price(client, bundle, spec)
         if max_fee is not None and priced.escrow > max_fee:
             fail(f"the escrow would be {format_amount(priced.escrow)}, more than --max-fee {format_amount(max_fee)}")
@@ -268,7 +296,6 @@ def fetch_result(
     """Fetch the settled model and write it; returns (test accuracy, number of tensors). Raises `SolventError`."""
     from ml.artifacts import encode_tensors, write_atomically
     from ml.proof import fetch_manifest, fetch_state, state_layout
-    from runtime.vm.check import check_program, decode_program
 
     record = take_snapshot(client, name).task
     proof = client.read(proofs.PROOFS, name)

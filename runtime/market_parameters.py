@@ -31,12 +31,19 @@ class MarketParameters(Record):
     """Segments that each verifier replays, besides the initialisation."""
     maximum_verifiers: U32
     minimum_training_blocks: U63
+    """Time for training before its work is counted."""
+    training_gas_per_block: U63
+    """What a slow solver with a single core surely gets done in a block: a training deadline leaves a block for each of
+    these. A task with less time could be finished by nobody, and would only cost honest solvers a penalty."""
     maximum_training_blocks: U63
     maximum_blob_fields: U32
     """Fields of a sample, and columns of the scalar table."""
 
     treasury_share: U32
     """Parts of every payment to a worker that the submitter adds for the treasury."""
+    listing_fee: U63
+    """What the treasury keeps of the escrow of a task that expires or is cancelled: every node has looked for a solver
+    again and again, so that filling the pool must cost."""
     solver_lock: U63
     """Parts of (solver fee + audit fees) that the solver's bond locks. At twice, half of a slash repays every audit."""
     verifier_lock: U63
@@ -85,9 +92,11 @@ DEV_MARKET = MarketParameters(
     maximum_audits=64,
     maximum_verifiers=8,
     minimum_training_blocks=10,
-    maximum_training_blocks=50_000,
+    training_gas_per_block=250_000,
+    maximum_training_blocks=200_000,
     maximum_blob_fields=64,
     treasury_share=20_000_000,
+    listing_fee=10**8,
     solver_lock=2 * PARTS,
     verifier_lock=10 * PARTS,
     acceptance_penalty=10_000_000,

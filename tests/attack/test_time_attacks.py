@@ -16,14 +16,16 @@ from tests.dispute.toy import long_sums
 from tests.market.market import SPEC
 
 GIBIBYTE = 1 << 30
+PATIENT = replace(DEV_MARKET, maximum_training_blocks=2**40)
+"""A market that lets tasks train for as long as they like."""
 
 
 def price(program: Program, init: Program, **changes: object) -> tasks.Estimate:
     """The estimate of a task of 100,000 steps, in a single segment, that reads neither data nor scalars."""
     roots = {"program": check_program(program).root, "init_program": check_program(init).root}
     long = {"steps": 100_000, "checkpoint_interval": 100_000, "scalar_rows": 100_000, "audits": 1}
-    spec = replace(SPEC, **{**roots, **long, "training_blocks": 600, **changes})
-    return tasks.validate_submission(encode(spec), encode(program), encode(init), DEV_MARKET)[1]
+    spec = replace(SPEC, **{**roots, **long, "training_blocks": 2**32, **changes})
+    return tasks.validate_submission(encode(spec), encode(program), encode(init), PATIENT)[1]
 
 
 def idle(elements: int) -> tuple[Program, Program]:
@@ -73,3 +75,21 @@ def test_a_root_takes_at_least_as_long_as_its_gas() -> None:
     for phase in Phase:
         game = replace(open_game(toy.claim_of(toy.tracer())), phase=phase, value=2, step=1)
         assert replay_time(checked, game) >= replay_gas(checked, game)
+
+
+def test_a_deadline_that_no_solver_could_keep_is_refused() -> None:
+    """Solvers accept what they are drawn for; one that cannot be done in time costs each of them a penalty."""
+    program, init = idle(1 << 20)
+    with pytest.raises(tasks.InvalidSpec, match="so much work needs at least"):
+        price(program, init, training_blocks=DEV_MARKET.minimum_training_blocks)
+    least = price(program, init).training_blocks
+    assert least > 1_000
+    assert price(program, init, training_blocks=least).training_blocks == least
+    with pytest.raises(tasks.InvalidSpec, match=f"{least - 1} training blocks"):
+        price(program, init, training_blocks=least - 1)
+    tenfold = price(program, init, steps=1_000_000, checkpoint_interval=1_000_000, scalar_rows=1_000_000)
+    assert 9 * least < tenfold.training_blocks < 11 * least, "it follows the work"
+
+
+def test_audits_and_training_may_take_as_long_as_the_same_slow_machine_needs() -> None:
+    assert DEV_MARKET.training_gas_per_block <= DEV_MARKET.gas_per_block

@@ -57,7 +57,9 @@ def test_every_step_of_an_honest_task_has_its_status_and_its_event() -> None:
         == estimate.escrow
         == balances.held(market.state, account(SUBMITTER), tasks.escrow_reason(market.task))
     )
-    assert estimate.escrow == estimate.solver_fee + 2 * estimate.verifier_fee + estimate.treasury_fee
+    assert estimate.escrow - estimate.listing_fee == (
+        estimate.solver_fee + 2 * estimate.verifier_fee + estimate.treasury_fee
+    )
     market.skip(1)
     (assigned,) = market.events(tasks.Assigned)
     assert (assigned.attempt, assigned.candidates, assigned.price) == (1, 2, SPEC.price_limit)

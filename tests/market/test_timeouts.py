@@ -12,14 +12,16 @@ def held(market: Market) -> int:
     return balances.held(market.state, account(SUBMITTER), tasks.escrow_reason(market.task))
 
 
-def test_a_task_that_nobody_wants_expires_with_its_whole_escrow() -> None:
+def test_a_task_that_nobody_wants_expires_with_its_escrow_less_the_listing_fee() -> None:
     market = Market(solvers=0).to_pooled()
-    escrow, before = held(market), balances.free(market.state, account(SUBMITTER))
+    listing = market.record.estimate.listing_fee
+    refund, before = held(market) - listing, balances.free(market.state, account(SUBMITTER))
     market.until("expired")
-    assert market.events(tasks.Expired) == [tasks.Expired(market.task, escrow)]
-    assert balances.free(market.state, account(SUBMITTER)) == before + escrow
+    assert market.events(tasks.Expired) == [tasks.Expired(market.task, refund)]
+    assert balances.free(market.state, account(SUBMITTER)) == before + refund
     assert (held(market), market.record.escrow) == (0, 0)
-    assert [(payment.role, payment.amount) for payment in market.record.payments] == [("refund", escrow)]
+    payments = [(payment.role, payment.amount) for payment in market.record.payments]
+    assert payments == [("listing", listing), ("refund", refund)]
 
 
 def test_a_solver_that_comes_later_gets_the_waiting_task() -> None:
@@ -100,12 +102,12 @@ def test_after_the_last_attempt_the_task_fails_with_its_whole_escrow() -> None:
     assert len({slash.account for slash in market.record.slashes}) == 3
 
 
-def test_a_pooled_task_can_be_cancelled_for_everything() -> None:
+def test_a_pooled_task_can_be_cancelled_for_the_listing_fee() -> None:
     market = Market(solvers=0).to_pooled()
-    escrow = held(market)
+    refund = held(market) - market.record.estimate.listing_fee
     market.reject(SOLVERS[0], tasks.Cancel(market.task), "NotTheSubmitter")
     market.submit(SUBMITTER, tasks.Cancel(market.task))
-    assert market.events(tasks.Cancelled) == [tasks.Cancelled(market.task, escrow)]
+    assert market.events(tasks.Cancelled) == [tasks.Cancelled(market.task, refund)]
     assert (market.record.status, held(market)) == ("cancelled", 0)
     market.reject(SUBMITTER, tasks.Cancel(market.task), "WrongStatus")
     market.skip(20)

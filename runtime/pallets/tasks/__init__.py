@@ -29,7 +29,7 @@ from runtime.pallets.tasks.flow import (
     set_status,
     settle,
 )
-from runtime.pallets.tasks.pricing import Estimate, estimate, replayed_gas, segment_gas
+from runtime.pallets.tasks.pricing import Estimate, estimate, minimum_training_blocks, replayed_gas, segment_gas
 from runtime.pallets.tasks.programs import check_weight, checked_program
 from runtime.pallets.tasks.spec import (
     SpecError,
@@ -118,6 +118,7 @@ __all__ = [
     "escrow_reason",
     "estimate",
     "fail",
+    "minimum_training_blocks",
     "note_payment",
     "note_slash",
     "pay",

@@ -142,7 +142,7 @@ def heartbeat(ctx: Context, origin: AccountId, args: Heartbeat) -> None:
 
 @PALLET.call(weight=CALLS["tasks.cancel"])
 def cancel(ctx: Context, origin: AccountId, args: Cancel) -> None:
-    """Take a task back. Once a solver trains it is too late: its work would go unpaid."""
+    """Take a task back, less the listing fee. Once a solver trains it is too late: its work would go unpaid."""
     task = require_task(ctx.state, args.task)
     if origin != task.submitter:
         raise NotTheSubmitter(f"task {args.task.hex()} is another account's")

@@ -12,6 +12,8 @@ from runtime.pallet import Context
 from runtime.pallets import balances, treasury, workers
 from runtime.pallets.tasks.spec import task_id
 from runtime.pallets.tasks.storage import (
+    CANCELLED,
+    EXPIRED,
     FAILED,
     POOLED,
     PROGRESS,
@@ -125,9 +127,12 @@ def pay(ctx: Context, task: Task, account: bytes, role: str, amount: int) -> Tas
 
 
 def finish(ctx: Context, task: Task, status: str) -> tuple[Task, int]:
-    """End a task: refund what is left, free the solver's bond. Returns the task and the refund."""
+    """End a task: keep the listing fee of one that expired or was cancelled, refund what is left, free the solver's
+    bond. Returns the task and the refund."""
     if task.status in WITH_SOLVER:
         workers.unlock(ctx, task.solver, task_id(task.spec), completed=status == SETTLED)
+    if status in (CANCELLED, EXPIRED):
+        task = pay(ctx, task, treasury.ACCOUNT, "listing", min(task.estimate.listing_fee, task.escrow))
     refund = task.escrow
     over = pay(ctx, task, task.submitter, "refund", refund)
     return put_task(ctx.state, replace(over, status=status)), refund

@@ -32,8 +32,8 @@ LIVE = (POOLED, *WITH_SOLVER)
 class Payment(Record):
     """One sum that a task moved: who received it (or lost it, in the list of slashes), in which role.
 
-    Roles: ``solver``, ``verifier``, ``treasury`` and ``refund`` come from the escrow; ``challenger`` and
-    ``audit_repaid`` from a slashed solver or verifier.
+    Roles: ``solver``, ``verifier``, ``treasury``, ``listing`` (the treasury's fee for a task that came to nothing) and
+    ``refund`` come from the escrow; ``challenger`` and ``audit_repaid`` from a slashed solver or verifier.
     """
 
     account: AccountId
