@@ -54,6 +54,7 @@ def command(as_json: bool, steps: int, output: Path, keep: Path | None) -> None:
     console = Console(stderr=as_json, highlight=False)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        require_writable(output)
         with workplace(keep) as folder:
             document = tell(console, folder, output, steps, keep is not None)
     except SolventError as error:
@@ -61,6 +62,8 @@ def command(as_json: bool, steps: int, output: Path, keep: Path | None) -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         console.print("\nStopped; every process of the demo has ended.")
+        if as_json:
+            print_json({"ok": False, "error": "interrupted", "log": ""})
         sys.exit(130)
     if as_json:
         print_json(document)
@@ -68,6 +71,20 @@ def command(as_json: bool, steps: int, output: Path, keep: Path | None) -> None:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+class NoOutput(SolventError):
+    """The models could not be written where they should go."""
+
+
+def require_writable(output: Path) -> None:
+    """Find out before the story begins, not at its end, that the models cannot be written."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output):
+            pass
+    except OSError as error:
+        raise NoOutput(f"cannot write models to {output}: {error}; choose another folder with --output") from None
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import io
 import sys
 
 import click
@@ -12,6 +13,8 @@ from runtime.errors import SolventError
 
 FAMILIES = {
     "dev": "Run a development chain: one node, blocks at once.",
+    "node": "Run one node of a network with several validators.",
+    "testnet": "Make a network of one's own, and run it on this machine.",
     "demo": "The whole story on this machine: train, prove, cheat, get caught.",
     "task": "Estimate, submit and follow training tasks.",
     "worker": "Earn by training, checking, or checking the checkers.",
@@ -47,13 +50,32 @@ def solvent() -> None:
     """Solvent: trustless deep-learning training on a chain that decides quarrels down to one scalar operation."""
 
 
+ML_LIBRARIES = {"torch", "numpy", "safetensors", "cffi", "_cffi_backend"}
+"""What ``pip install .`` leaves out and ``pip install '.[ml]'`` brings."""
+ML_ADVICE = (
+    "needs the machine-learning part of Solvent: run `pip install '.[ml]'` in a clone of it. "
+    "Without it, solvent dev, node, testnet, tx, query and key work."
+)
+
+
 def main() -> None:
     """Run the command line; errors that Solvent defines end in one line and exit code 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Unicode gets question marks, not a traceback
     try:
         solvent(prog_name="solvent")
     except SolventError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ML_LIBRARIES:
+            raise
+        click.echo(f"Error: this command {ML_ADVICE} (There is no {error.name} here.)", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        click.echo("\nStopped.", err=True)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

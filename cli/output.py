@@ -16,6 +16,7 @@ from rich.table import Table
 
 from runtime.crypto import derive_seed, from_ss58, public_key
 from runtime.errors import SolventError
+from runtime.executive import Failure
 
 UNITS = 10**9
 """Units in one token."""
@@ -34,11 +35,18 @@ def print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
+def say(text: str) -> None:
+    """Write a sentence, which no terminal's width and no pipe may break: people copy ids from it."""
+    console.print(text, soft_wrap=True)
+
+
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write a table; columns whose name starts with ``>`` are right-aligned."""
     table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for column in columns:
-        table.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
+        table.add_column(
+            column.removeprefix(">"), justify="right" if column.startswith(">") else "left", overflow="fold"
+        )
     for row in rows:
         table.add_row(*row)
     console.print(table)
@@ -50,6 +58,11 @@ def format_amount(units: int) -> str:
     sign = "-" if units < 0 else ""
     decimals = f"{rest:09d}".rstrip("0")
     return f"{sign}{whole:,}{'.' + decimals if decimals else ''} SOLV"
+
+
+def describe_failure(failure: Failure | None) -> str:
+    """Why the chain refused a call, for people."""
+    return "no reason given" if failure is None else f"{failure.pallet}.{failure.code}: {failure.message}"
 
 
 class AmountType(click.ParamType[int]):

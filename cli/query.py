@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cli.output import ACCOUNT, HEX, console, fail, format_amount, print_json, print_table
+from cli.output import ACCOUNT, HEX, fail, format_amount, print_json, print_table, say
 from runtime import registry
 from runtime.crypto import to_ss58
 from runtime.pallets import balances
@@ -41,7 +41,7 @@ def balance(url: str, as_json: bool, account: bytes) -> None:
     if as_json:
         print_json({"account": to_ss58(account), "free": str(found.free), "held": str(found.held)})
     else:
-        console.print(f"{to_ss58(account)}  free {format_amount(found.free)}  held {format_amount(found.held)}")
+        say(f"{to_ss58(account)}  free {format_amount(found.free)}  held {format_amount(found.held)}")
 
 
 @command.command()
@@ -81,8 +81,8 @@ def block(url: str, as_json: bool, block: str | None) -> None:
         print_json({"hash": hash_, **found, "receipts": outcome["receipts"], "events": outcome["events"]})
         return
     header = found["block"]["header"]
-    console.print(f"Block {int(header['number'], 16)}  {hash_}")
-    console.print(f"parent {header['parentHash']}\nstate  {header['stateRoot']}")
+    say(f"Block {int(header['number'], 16)}  {hash_}")
+    say(f"parent {header['parentHash']}\nstate  {header['stateRoot']}")
     rows = [
         (str(index), f"{call['pallet']}.{call['call']}", call["signer"] or "", result(receipt), fee(receipt))
         for index, (call, receipt) in enumerate(zip(found["block"]["calls"], outcome["receipts"], strict=True))

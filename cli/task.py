@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.output import AMOUNT, console, fail, format_amount, print_json, print_table
+from cli.output import AMOUNT, console, describe_failure, fail, format_amount, print_json, print_table, say
 from cli.task_files import capture, keep_bundle, kept_bundle
 from cli.task_watch import TaskBar, follow, take_snapshot
 from runtime.codec import encode, replace
@@ -43,9 +43,23 @@ def task_options(function: Any) -> Any:
             click.option("--steps", type=click.IntRange(1), help="Training steps, else the file's STEPS."),
             click.option("--batch-size", type=click.IntRange(1), help="Samples a step, else the file's BATCH_SIZE."),
             click.option("--checkpoint-interval", type=click.IntRange(1), help="Default: a tenth of the steps."),
-            click.option("--audits", default=3, show_default=True, type=click.IntRange(1), help="Segments replayed."),
-            click.option("--verifiers", default=1, show_default=True, type=click.IntRange(1)),
-            click.option("--price-limit", default=100, show_default=True, type=click.IntRange(1), help="Units a gas."),
+            click.option(
+                "--audits",
+                default=3,
+                show_default=True,
+                type=click.IntRange(1),
+                help="Segments that each verifier replays, besides the initialisation.",
+            ),
+            click.option(
+                "--verifiers", default=1, show_default=True, type=click.IntRange(1), help="How many audit it."
+            ),
+            click.option(
+                "--price-limit",
+                default=100,
+                show_default=True,
+                type=click.IntRange(1),
+                help="Most units (10^-9 SOLV) for a unit of gas.",
+            ),
             click.option(
                 "--training-blocks",
                 type=click.IntRange(1),
@@ -165,7 +179,7 @@ def submit_bundle(client: Client, seed: bytes, bundle: Bundle, spec: TaskSpec) -
     submission = tasks.Submit(encode(spec), bundle.record.train, bundle.record.init)
     outcome = client.submit_and_wait(seed, "tasks", submission)
     if not outcome.ok:
-        raise SubmissionFailed(f"the chain refused the task: {outcome.error}")
+        raise SubmissionFailed(f"the chain refused the task: {describe_failure(outcome.error)}")
     return task_id(spec)
 
 
@@ -199,8 +213,8 @@ def submit(
     if as_json:
         print_json({"task": "0x" + name.hex(), "bundle": str(kept.folder), **estimate_document(spec, priced)})
     else:
-        console.print(f"Submitted task 0x{name.hex()}")
-        console.print(f"Follow it: solvent task watch 0x{name.hex()}")
+        say(f"Submitted task 0x{name.hex()}")
+        say(f"Follow it: solvent task watch 0x{name.hex()}")
 
 
 def parse_task(text: str) -> bytes:
@@ -270,9 +284,11 @@ def print_payments(task: Task, names: dict[bytes, str] | None = None) -> None:
 
 @command.command()
 @click.argument("task")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("model.safetensors"))
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("model.safetensors"), show_default=True
+)
 @click.option("--bundle", "folder", type=click.Path(path_type=Path), help="Else the one kept at submission.")
-@click.option("--threads", default=2, show_default=True)
+@click.option("--threads", default=2, show_default=True, type=click.IntRange(1, 256), help="For scoring the model.")
 @URL
 @JSON
 def result(task: str, out: Path, folder: Path | None, threads: int, url: str, as_json: bool) -> None:
@@ -286,8 +302,8 @@ def result(task: str, out: Path, folder: Path | None, threads: int, url: str, as
     if as_json:
         print_json({"task": "0x" + name.hex(), "model": str(out), "tensors": tensors, "accuracy": accuracy})
         return
-    console.print(f"Wrote {tensors} tensors to {out}; its state has the root that the chain settled.")
-    console.print("Test accuracy unknown: no test set here." if accuracy is None else f"Test accuracy {accuracy:.1%}")
+    say(f"Wrote {tensors} tensors to {out}; its state has the root that the chain settled.")
+    say("Test accuracy unknown: no test set here." if accuracy is None else f"Test accuracy {accuracy:.1%}")
 
 
 def fetch_result(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -28,6 +29,9 @@ def tasks_folder() -> Path:
 
 def capture(file: Path, folder: Path, steps: int | None = None, batch_size: int | None = None) -> Bundle:
     """Run a task file in a process of its own and open the bundle it leaves. Raises `CaptureFailed`."""
+    for library in ("torch", "numpy"):
+        if importlib.util.find_spec(library) is None:
+            raise ModuleNotFoundError(f"no {library}", name=library)
     command = [sys.executable, "-m", "ml.capture_file", str(file), str(folder)]
     command += ["--steps", str(steps)] if steps else []
     command += ["--batch-size", str(batch_size)] if batch_size else []

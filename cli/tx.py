@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cli.output import ACCOUNT, AMOUNT, console, fail, format_amount, print_json
+from cli.output import ACCOUNT, AMOUNT, describe_failure, fail, format_amount, print_json, say
 from runtime.codec import Record
 from runtime.crypto import derive_seed, to_ss58
 from runtime.pallets import balances, system
@@ -77,7 +77,7 @@ def send(url: str, suri: str, pallet: str, args: Record, tip: int, wait: bool, a
             if as_json:
                 print_json(document)
             else:
-                console.print(f"Submitted {what}: 0x{submitted.hash.hex()}")
+                say(f"Submitted {what}: 0x{submitted.hash.hex()}")
             return
         outcome = client.wait(submitted)
     if as_json:
@@ -85,9 +85,9 @@ def send(url: str, suri: str, pallet: str, args: Record, tip: int, wait: bool, a
         if not outcome.ok:
             click.get_current_context().exit(1)
     elif outcome.error is not None:
-        fail(f"{outcome.error.pallet}.{outcome.error.code}: {outcome.error.message} (fee {format_amount(outcome.fee)})")
+        fail(f"{describe_failure(outcome.error)} (fee {format_amount(outcome.fee)})")
     else:
-        console.print(f"Sent {what} in block {outcome.block_number}, fee {format_amount(outcome.fee)}")
+        say(f"Sent {what} in block {outcome.block_number}, fee {format_amount(outcome.fee)}")
 
 
 def describe(outcome: Outcome) -> dict[str, Any]:

@@ -11,8 +11,7 @@ from typing import Any
 
 import click
 
-UNITS = 10**9
-"""Units of balance in one token."""
+from cli.output import AMOUNT
 
 
 def default_work_dir() -> Path:
@@ -31,7 +30,9 @@ def _options(function: Any) -> Any:
         [
             click.option("--url", default="http://127.0.0.1:9944", show_default=True, help="The node's RPC address."),
             click.option("--suri", required=True, help="Secret of the worker's account, such as //Solver1."),
-            click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256)),
+            click.option(
+                "--threads", default=1, show_default=True, type=click.IntRange(1, 256), help="Of the kernels."
+            ),
             click.option("--work-dir", type=click.Path(path_type=Path), default=None, help="Downloads, checkpoints."),
             click.option("--json-log", is_flag=True, help="One JSON object a line instead of text."),
             click.option("--patience", default=120.0, show_default=True, help="Seconds to wait for a lost node."),
@@ -44,9 +45,17 @@ def _options(function: Any) -> Any:
 def _offer_options(function: Any) -> Any:
     for option in reversed(
         [
-            click.option("--price", default=1, show_default=True, type=click.IntRange(1), help="Units per gas unit."),
-            click.option("--bond", default=1000.0, show_default=True, help="Tokens to stake."),
-            click.option("--capacity", default=4, show_default=True, type=click.IntRange(1, 64)),
+            click.option(
+                "--price",
+                default=1,
+                show_default=True,
+                type=click.IntRange(1),
+                help="Units (10^-9 SOLV) for a unit of gas.",
+            ),
+            click.option("--bond", default="1000", show_default=True, type=AMOUNT, help="Tokens to stake."),
+            click.option(
+                "--capacity", default=4, show_default=True, type=click.IntRange(1, 64), help="Jobs at a time."
+            ),
         ]
     ):
         function = option(function)
@@ -66,7 +75,7 @@ def _offer_options(function: Any) -> Any:
 @click.option("--corrupt-value", type=click.IntRange(0), default=None, help="Value to break; default: the first "
               "layer's weight gradient.")  # fmt: skip
 def solver(
-    price: int, bond: float, capacity: int, strategy: str, corrupt_step: int | None, corrupt_value: int | None,
+    price: int, bond: int, capacity: int, strategy: str, corrupt_step: int | None, corrupt_value: int | None,
     **options: Any,
 ) -> None:  # fmt: skip
     """Accept tasks, train them exactly, register proofs and defend them."""
@@ -74,7 +83,7 @@ def solver(
     from ml.workers.solver import Solver
     from ml.workers.strategies import SolverStrategy
 
-    offer = Offer(price, int(bond * UNITS), capacity)
+    offer = Offer(price, bond, capacity)
     _serve(
         "solver", options, lambda session: Solver(session, offer, SolverStrategy(strategy, corrupt_step, corrupt_value))
     )
@@ -89,18 +98,24 @@ def solver(
     default="honest",
     help="An adversary to test the market with: pass everything unseen, or accuse the honest.",
 )
-def verifier(price: int, bond: float, capacity: int, strategy: str, **options: Any) -> None:
+def verifier(price: int, bond: int, capacity: int, strategy: str, **options: Any) -> None:
     """Replay randomly drawn segments of other people's work, and dispute what differs."""
     from ml.workers.registration import Offer
     from ml.workers.verifier import Verifier
 
-    offer = Offer(price, int(bond * UNITS), capacity)
+    offer = Offer(price, bond, capacity)
     _serve("verifier", options, lambda session: Verifier(session, offer, strategy))
 
 
 @command.command()
 @_options
-@click.option("--extra-segments", default=1, show_default=True, help="Unaudited segments to re-run as well.")
+@click.option(
+    "--extra-segments",
+    default=1,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Unaudited segments to re-run as well.",
+)
 def whistleblower(extra_segments: int, **options: Any) -> None:
     """Re-run what verifiers passed, and dispute what they should not have."""
     from ml.workers.whistleblower import Whistleblower
@@ -111,10 +126,10 @@ def whistleblower(extra_segments: int, **options: Any) -> None:
 def _serve(role: str, options: dict[str, Any], build: Any) -> None:
     """Run a worker until it is told to stop; a clear message and exit code 1 when it cannot go on."""
     from ml.workers.journal import Journal
-    from ml.workers.session import Session, run
+    from ml.workers.session import Session, claim_folder, run
     from runtime.crypto import derive_seed, public_key, to_ss58
     from runtime.errors import SolventError
-    from solvent.client import Client
+    from solvent.client import Client, NodeUnreachable
 
     stopping = False
 
@@ -130,12 +145,16 @@ def _serve(role: str, options: dict[str, Any], build: Any) -> None:
         account = to_ss58(public_key(seed))
         folder = (options["work_dir"] or default_work_dir()) / role / account
         folder.mkdir(parents=True, exist_ok=True)
-        session = Session(Client(options["url"]), seed, folder, journal, options["threads"], lambda: stopping)
-        journal.event("started", account=account, url=options["url"], folder=str(folder))
-        worker = build(session)
-        run(worker, options["patience"])
-        worker.leave()
-    except SolventError as error:
+        with claim_folder(folder):
+            session = Session(Client(options["url"]), seed, folder, journal, options["threads"], lambda: stopping)
+            journal.event("started", account=account, url=options["url"], folder=str(folder))
+            worker = build(session)
+            run(worker, options["patience"])
+            try:
+                worker.leave()
+            except NodeUnreachable as error:
+                journal.event("left_unannounced", error=str(error))
+    except (SolventError, OSError) as error:
         journal.event("failed", error=f"{type(error).__name__}: {error}")
         sys.exit(1)
     journal.event("stopped")

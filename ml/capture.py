@@ -10,11 +10,12 @@ State names: ``model.<name>`` for parameters and buffers, ``momentum.<name>`` fo
 
 from __future__ import annotations
 
+import logging
 import math
 import operator
-import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ from torch.func import functional_call, functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from ml.builder import Builder, Ref, Refused, UnsupportedOperator, float_bits
+from ml.locations import BACKWARD, locate, locate_error
 from ml.lowering import RULES, Application
 from runtime.errors import SolventError
 from runtime.vm.check import CheckedProgram, check_program
@@ -189,7 +191,7 @@ def _train_program(
     was_training = model.training
     model.train()
     try:
-        loss_ref, *gradients = _lower_function(builder, step, tensors, trained, batch, numbers)
+        loss_ref, *gradients = _lower_function(model, builder, step, tensors, trained, batch, numbers)
     finally:
         model.train(was_training)
     if builder.shape(loss_ref) != ():
@@ -219,7 +221,7 @@ def _evaluation_program(
     was_training = model.training
     model.eval()
     try:
-        (logits,) = _lower_function(builder, forward, tensors, [], batch, numbers)
+        (logits,) = _lower_function(model, builder, forward, tensors, [], batch, numbers)
     finally:
         model.train(was_training)
     return builder.program({}, {"logits": builder.materialise(logits).value})
@@ -254,14 +256,29 @@ def _initialise(
             )
         # kaiming_uniform_(a=sqrt(5)) is uniform within sqrt(6 / ((1 + 5) fan_in)) = 1 / sqrt(fan_in), as is the bias.
         limit = 1 / math.sqrt(module.in_features)
+        _require_default(name, tensor, limit)
         bounds = -limit, limit
     return builder.emit("uniform", [Ref(0)], (float_bits(bounds[0]), float_bits(bounds[1]), *shape))
+
+
+def _require_default(name: str, tensor: Tensor, limit: float) -> None:
+    """Refuse a tensor that cannot have been drawn within ``limit``: the task would silently start from other weights.
+
+    Of so many uniform draws the largest is far above nine tenths of the limit, or 10^-9 is the chance that it is not.
+    """
+    largest = float(tensor.detach().abs().max())
+    if largest > limit * (1 + 1e-6) or (tensor.numel() >= 200 and largest < 0.9 * limit):
+        raise UnsupportedInitialiser(
+            f"{name} was not initialised as nn.Linear does it, within {limit:.6g} of 0: the solver draws the weights "
+            f"anew, so pass initial={{{name!r}: (low, high)}}"
+        )
 
 
 # -- Tracing ----------------------------------------------------------------------------------------------------------
 
 
 def _lower_function(
+    model: nn.Module,
     builder: Builder,
     function: Callable[..., list[Tensor]],
     tensors: Mapping[str, Tensor],
@@ -278,50 +295,47 @@ def _lower_function(
     def flat(*arguments: Tensor) -> list[Tensor]:
         return function(dict(zip(names, arguments, strict=False)), *arguments[len(names) :])
 
-    traced = _trace(flat, examples)
+    traced = _trace(model, flat, examples)
     graph = traced
     if any(_mutates(node) for node in traced.graph.nodes):
-        graph = _trace(functionalize(traced, remove="mutations"), examples)
+        graph = _trace(model, functionalize(traced, remove="mutations"), examples)
     arguments = [numbers[f"model.{name}"] for name in names] + [numbers[source.name] for source in batch]
-    return _Walk(builder, graph, traced).run(arguments)
+    return _Walk(model, builder, graph, traced).run(arguments)
 
 
-def _trace(function: Callable[..., Any], examples: list[Tensor]) -> torch.fx.GraphModule:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+def _trace(model: nn.Module, function: Callable[..., Any], examples: list[Tensor]) -> torch.fx.GraphModule:
+    with _quiet():
         try:
             return make_fx(function, tracing_mode="fake", record_stack_traces=True)(*examples)
         except Exception as error:  # whatever the user's code raises
-            source = _line_of("".join(_frames(error)))
-            raise UnsupportedOperator("tracing", source, f"the step cannot be traced: {error}") from error
+            source, reason = locate_error(error, model), (str(error) or type(error).__name__).splitlines()[0]
+            raise UnsupportedOperator("the training step", source, f"it cannot be traced: {reason}") from error
 
 
-def _frames(error: BaseException) -> list[str]:
-    frames, traceback = [], error.__traceback__
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
-        frames.append(f'File "{code.co_filename}", line {traceback.tb_lineno}, in {code.co_name}\n')
-        traceback = traceback.tb_next
-    return frames
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch from printing what the exception says anyway."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    before, log.disabled = log.disabled, True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.disabled = before
 
 
 def _mutates(node: torch.fx.Node) -> bool:
     return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
 
 
-def _line_of(stack_trace: str) -> str:
-    """The innermost line of a stack trace that is the user's: not torch's, not ours."""
-    inside = ("/torch/", "/ml/capture.py", "<eval_with_key>", "<string>")
-    frames = re.findall(r'File "([^"]+)", line (\d+)', stack_trace)
-    own = [f"{path}:{line}" for path, line in frames if not any(part in path for part in inside)]
-    outer = [f"{path}:{line}" for path, line in frames]
-    return own[-1] if own else outer[-1] if outer else "the backward pass"
-
-
 class _Walk:
     """Mutable: one pass over a traced graph that lowers node after node."""
 
-    def __init__(self, builder: Builder, graph: torch.fx.GraphModule, traced: torch.fx.GraphModule) -> None:
+    def __init__(
+        self, model: nn.Module, builder: Builder, graph: torch.fx.GraphModule, traced: torch.fx.GraphModule
+    ) -> None:
+        self.model = model
         self.builder = builder
         self.graph = graph
         self.traced = traced
@@ -370,10 +384,10 @@ class _Walk:
     def _source(self, node: torch.fx.Node) -> str:
         """The user's line; after functionalisation that of the first node of the same operator in the first trace."""
         if self.graph is self.traced:
-            return _line_of(node.stack_trace or "")
+            return locate(node.stack_trace or "", self.model)
         base = str(node.target).split(".")[1]
         for twin in self.traced.graph.nodes:
             parts = str(twin.target).split(".")
             if len(parts) > 1 and parts[1].rstrip("_") == base and twin.stack_trace:
-                return _line_of(twin.stack_trace)
-        return "the backward pass"
+                return locate(twin.stack_trace, self.model)
+        return BACKWARD

@@ -15,19 +15,23 @@ import argparse
 import runpy
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ml.bundle import BundleRecord, ModelTensor, save_bundle
 from ml.capture import CapturedTask, capture_task
 from ml.data import Dataset, load_mnist
+from ml.locations import noting_birthplaces
 from runtime.codec import encode
 from runtime.errors import SolventError
 
 EVALUATION_BATCH = 250
+MAXIMUM_STEPS = 2**31 - 1
+"""As the chain has it; see ``maximum_steps`` of its market."""
 
 
 class TaskFileError(SolventError):
@@ -40,11 +44,15 @@ def capture_file(path: Path, folder: Path, steps: int | None = None, batch_size:
     build = names.get("build")
     if not callable(build):
         raise TaskFileError(f"{path} has no function build() -> (model, loss, optimizer); see examples/mnist.py")
+    steps = steps or whole_number(names, "STEPS", 1000)
+    batch_size = batch_size or whole_number(names, "BATCH_SIZE", 64)
     train, test = load_data(names.get("DATA", "mnist"), path.parent)
-    steps = steps or int(names.get("STEPS", 1000))
-    batch_size = batch_size or int(names.get("BATCH_SIZE", 64))
-    rates = names.get("LEARNING_RATES")
-    model, loss, optimizer = build()
+    if steps > MAXIMUM_STEPS:
+        raise TaskFileError(f"{steps} steps: 1 to {MAXIMUM_STEPS}")
+    if batch_size > len(train):
+        raise TaskFileError(f"batches of {batch_size} from {len(train)} samples: use at most {len(train)}")
+    rates = learning_rates(names.get("LEARNING_RATES"), steps)
+    model, loss, optimizer = build_parts(build)
     captured = capture_task(
         model,
         loss,
@@ -52,13 +60,45 @@ def capture_file(path: Path, folder: Path, steps: int | None = None, batch_size:
         train.layout,
         batch_size=batch_size,
         steps=steps,
-        learning_rates=None if rates is None else list(rates)[:steps],
+        learning_rates=rates,
         preprocess=names.get("PREPROCESS"),
         initial=names.get("INITIAL"),
         evaluation_batch=EVALUATION_BATCH,
     )
     record = build_record(captured, train, test, batch_size, steps)
     save_bundle(folder, record, train.fields, test.fields, captured.scalars.astype("<f4").tobytes())
+
+
+def whole_number(names: Mapping[str, Any], name: str, default: int) -> int:
+    """A variable of the task file that counts something."""
+    value = names.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise TaskFileError(f"{name} is {value!r}; it must be a whole number, 1 or more")
+    return value
+
+
+def learning_rates(rates: Any, steps: int) -> list[float] | None:
+    """One rate a step, or None where the optimizer's own is meant throughout."""
+    if rates is None:
+        return None
+    try:
+        numbers = [float(rate) for rate in rates]
+    except (TypeError, ValueError) as error:
+        raise TaskFileError(f"LEARNING_RATES must be a sequence of numbers, one a step: {error}") from None
+    if len(numbers) < steps:
+        raise TaskFileError(f"LEARNING_RATES has {len(numbers)} rates for {steps} steps")
+    return numbers[:steps]
+
+
+def build_parts(build: Callable[[], Any]) -> tuple[Any, Any, Any]:
+    """What the task file's ``build`` returns: a module, a loss, an optimizer over the module's parameters."""
+    with noting_birthplaces():
+        built = build()
+    parts = tuple(built) if isinstance(built, Iterable) and not isinstance(built, torch.nn.Module) else (built,)
+    if len(parts) != 3 or not isinstance(parts[0], torch.nn.Module) or not callable(parts[1]):
+        found = ", ".join(type(part).__name__ for part in parts)
+        raise TaskFileError(f"build() returned ({found}); it must return (model, loss, optimizer)")
+    return parts
 
 
 def build_record(captured: CapturedTask, train: Dataset, test: Dataset, batch_size: int, steps: int) -> BundleRecord:
@@ -100,6 +140,14 @@ def as_dataset(fields: Any) -> Dataset:
     return Dataset({name: np.ascontiguousarray(np.asarray(array)) for name, array in fields.items()})
 
 
+def describe_error(error: BaseException, path: Path) -> str:
+    """An error of the user's code as Python shows it, from the user's file on."""
+    trace = error.__traceback__
+    while trace is not None and Path(trace.tb_frame.f_code.co_filename) != path:
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace, chain=False)).rstrip()
+
+
 def main() -> None:
     """Exit code 1 and one line on stderr when the file cannot be captured."""
     parser = argparse.ArgumentParser(prog="python -m ml.capture_file")
@@ -112,8 +160,12 @@ def main() -> None:
         capture_file(given.file, given.folder, given.steps, given.batch_size)
     except SolventError as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    except Exception:
-        sys.exit(f"{given.file} raised an error:\n{traceback.format_exc(limit=-3)}")
+    except SystemExit as error:
+        sys.exit(f"{given.file} ended Python by itself (exit code {error.code}) before the model was captured")
+    except MemoryError:
+        sys.exit(f"not enough memory on this machine to capture {given.file}; try fewer steps or smaller batches")
+    except Exception as error:
+        sys.exit(f"{given.file} raised an error:\n{describe_error(error, given.file)}")
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from runtime.pallets import system
 from runtime.state import Map, Value
 from solvent.blobs import get_blob, put_blob
 from solvent.errors import (
+    BadAddress,
     BadAnswer,
     BlobFailed,
     ClientError,
@@ -42,6 +43,7 @@ from solvent.errors import (
 from solvent.transport import Transport
 
 __all__ = [
+    "BadAddress",
     "BadAnswer",
     "BlobFailed",
     "Client",

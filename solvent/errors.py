@@ -3,6 +3,7 @@
 ::
 
     ClientError
+    ├── BadAddress           that is no URL of a node
     ├── NodeUnreachable      nobody answers at that address, also after the retries
     ├── RpcFailed            the node answered with an error object: code, message, data
     │   └── SubmissionRefused    the pool did not take the extrinsic; ``reason`` names why
@@ -23,6 +24,10 @@ SUBMISSION_CODES = range(1010, 1020)
 
 class ClientError(SolventError):
     """Base of the client's errors."""
+
+
+class BadAddress(ClientError):
+    """The address is not an HTTP URL."""
 
 
 class NodeUnreachable(ClientError):

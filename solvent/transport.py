@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from solvent.errors import BadAnswer, NodeUnreachable, rpc_error
+from solvent.errors import BadAddress, BadAnswer, NodeUnreachable, rpc_error
 
 T = TypeVar("T")
 
@@ -25,7 +25,12 @@ class Transport:
     def __init__(self, url: str, timeout: float, patience: float) -> None:
         self.url = url.rstrip("/")
         self.patience = patience
-        self.http = httpx.Client(base_url=self.url, timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)))
+        try:
+            self.http = httpx.Client(base_url=self.url, timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)))
+        except httpx.InvalidURL as error:
+            raise BadAddress(f"{url!r} is no address of a node ({error}); one is http://127.0.0.1:9944") from None
+        if self.http.base_url.scheme not in ("http", "https") or not self.http.base_url.host:
+            raise BadAddress(f"{url!r} is no address of a node; one is http://127.0.0.1:9944")
         self._identities = itertools.count(1)
 
     def close(self) -> None:

@@ -7,8 +7,11 @@ the chain again and go on.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -67,6 +70,31 @@ class Session:
         if not outcome.ok:
             raise CallFailed(f"{pallet}.{type(args).__name__}: {outcome.error}")
         return outcome
+
+
+class FolderInUse(SolventError):
+    """Another worker of this role and account runs in the same folder."""
+
+
+@contextmanager
+def claim_folder(folder: Path) -> Iterator[None]:
+    """Keep a second worker with the same key out of a folder: they would overwrite each other's checkpoints and race
+    for nonces. The system gives the claim back when the process ends, however it ends. Raises `FolderInUse`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            holder = lock.read().strip() or "unknown"
+            raise FolderInUse(
+                f"{folder} is in use by process {holder}, a worker with the same key and role; "
+                "stop that one, or give this one a key of its own"
+            ) from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
 
 
 class Worker(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -77,6 +78,20 @@ def test_errors_are_one_line(url: str, arguments: tuple[str, ...], code: int, me
     assert done.returncode == code, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_ids_stay_whole_in_pipes_and_narrow_terminals(url: str) -> None:
+    sent = solvent(
+        "tx", "transfer", "--from", "//Alice", "--to", BOB, "1", "--url", url, env={**os.environ, "COLUMNS": "40"}
+    )
+    assert sent.stdout.count("\n") == 1
+    assert BOB in sent.stdout
+
+
+def test_a_terminal_without_unicode_is_no_reason_to_fail(url: str) -> None:
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    shown = solvent("query", "items", env=ascii_only)
+    assert (shown.returncode, shown.stderr) == (0, "")
 
 
 def test_no_node_is_said_clearly() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ml.capture import CapturedTask, UnsupportedInitialiser, UnsupportedOptimize
 from ml.data import Dataset, load_mnist
 from ml.executor import Executor
 from ml.job import JobInputs, compute_scalars_root, run_segment
+from ml.locations import noting_birthplaces
 from runtime.vm.check import CheckedProgram
 from runtime.vm.job import Field, Job
 
@@ -139,7 +141,7 @@ def test_initialisation_draws_within_pytorchs_bounds_and_zeroes_momentum() -> No
 def test_an_error_in_the_users_code_is_told_with_its_line() -> None:
     model = nn.Sequential(nn.Linear(11, 3))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with pytest.raises(UnsupportedOperator, match="the step cannot be traced"):
+    with pytest.raises(UnsupportedOperator, match=r"layer 0 \(Linear\): it cannot be traced"):
         capture_task(model, nn.CrossEntropyLoss(), optimizer, FIELDS, batch_size=4, steps=1)
 
 
@@ -182,7 +184,27 @@ def test_an_unknown_operator_is_refused_by_name_with_the_users_line() -> None:
 def test_dropout_is_refused_rather_than_ignored() -> None:
     model = nn.Sequential(nn.Linear(12, 3), nn.Dropout(0.5))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with pytest.raises(UnsupportedOperator, match=r"dropout|bernoulli"):
+    with pytest.raises(UnsupportedOperator, match=r"layer 1 \(Dropout\)"):
+        capture_task(model, nn.CrossEntropyLoss(), optimizer, FIELDS, batch_size=4, steps=1)
+
+
+def test_a_layer_that_runs_without_a_line_of_the_users_is_told_with_the_line_that_made_it() -> None:
+    with noting_birthplaces():
+        model = nn.Sequential(nn.Linear(12, 3), nn.GELU(), nn.Linear(3, 3))  # the line in question
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    lines = Path(__file__).read_text().splitlines()
+    line = next(number for number, text in enumerate(lines, 1) if "# the line in question" in text)
+    with pytest.raises(UnsupportedOperator, match="gelu") as refusal:
+        capture_task(model, nn.CrossEntropyLoss(), optimizer, FIELDS, batch_size=4, steps=1)
+    assert refusal.value.source.endswith(f"test_capture.py:{line}, layer 1 (GELU)")
+
+
+@pytest.mark.parametrize("initialise", [nn.init.xavier_normal_, lambda weight: nn.init.uniform_(weight, -0.01, 0.01)])
+def test_weights_that_the_solver_would_not_draw_are_refused(initialise: Callable[[Tensor], Tensor]) -> None:
+    model = nn.Sequential(nn.Linear(12, 40))
+    initialise(model[0].weight)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(UnsupportedInitialiser, match=r"0\.weight was not initialised as nn\.Linear does it"):
         capture_task(model, nn.CrossEntropyLoss(), optimizer, FIELDS, batch_size=4, steps=1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from ml.artifacts import ArtifactError, encode_tensors
 from ml.workers.journal import Journal
 from ml.workers.materials import TaskRefused, fetch_inputs, fetch_materials
-from ml.workers.session import CallFailed, Session, run
+from ml.workers.session import CallFailed, FolderInUse, Session, claim_folder, run
 from runtime.codec import replace
 from runtime.commitments import tensor_root
 from runtime.errors import ProgramError
@@ -54,6 +55,14 @@ def test_a_worker_outlives_a_node_that_comes_back() -> None:
 def test_a_worker_gives_up_on_a_node_that_stays_away() -> None:
     with pytest.raises(NodeUnreachable):
         run(Script(*[NodeUnreachable("gone")] * 3), patience=-1.0)
+
+
+def test_a_second_worker_with_the_same_key_is_kept_out_until_the_first_ends(tmp_path: Path) -> None:
+    mine = pytest.raises(FolderInUse, match=f"process {os.getpid()},")
+    with claim_folder(tmp_path), mine, claim_folder(tmp_path):
+        pass
+    with claim_folder(tmp_path):
+        pass
 
 
 def test_a_refused_call_is_logged_once_and_the_worker_goes_on() -> None:

@@ -19,6 +19,7 @@ from runtime.commitments import tensor_root
 from runtime.crypto import derive_seed, public_key, to_ss58
 from runtime.pallets import balances, system
 from solvent.client import (
+    BadAddress,
     BadAnswer,
     BlobFailed,
     Client,
@@ -192,8 +193,12 @@ def test_errors_of_the_node_come_typed(client: Client) -> None:
 def test_nobody_listening_is_said_clearly() -> None:
     with Client("http://127.0.0.1:9", patience=0.0) as client, pytest.raises(NodeUnreachable, match="solvent dev"):
         client.head()
-    with Client("not a url", patience=0.0) as client, pytest.raises(NodeUnreachable):
-        client.head()
+
+
+@pytest.mark.parametrize("url", ["not a url", "http://127.0.0.1:abc", "ftp://127.0.0.1", "http://", ""])
+def test_what_is_no_address_is_said_at_once(url: str) -> None:
+    with pytest.raises(BadAddress, match="one is http"):
+        Client(url)
 
 
 class Impostor(http.server.BaseHTTPRequestHandler):
