@@ -181,6 +181,35 @@ class Ledger:
             hash_ = layer.header.parent
         return branch
 
+    def is_ancestor(self, ancestor: bytes, hash_: bytes) -> bool:
+        """Whether ``hash_`` is ``ancestor`` or descends from it; False when either is unknown or on a dead branch."""
+        while hash_ in self._layers:
+            if hash_ == ancestor:
+                return True
+            hash_ = self._layers[hash_].header.parent
+        header, other = self.header(ancestor), self.header(hash_)
+        if header is None or other is None or header.number > other.number:
+            return False
+        return all(self.store.hash_at(known.number) == header_hash(known) for known in (header, other))
+
+    def is_live(self, hash_: bytes) -> bool:
+        """Whether a block can still be built upon: it is the finalized block, or descends from it."""
+        return hash_ == self.finalized or hash_ in self._layers
+
+    def best_containing(self, hash_: bytes) -> bytes:
+        """The best head of all branches through a block; the block itself when nothing follows it."""
+        if self.is_ancestor(hash_, self.head):
+            return self.head
+        ranks = [self._rank(other) for other in self._layers if self.is_ancestor(hash_, other)]
+        best = Rank(-1, -1, hash_)
+        for rank in ranks:
+            best = rank if rank.is_better_than(best) else best
+        return best.hash
+
+    def _rank(self, hash_: bytes) -> Rank:
+        number = self._layers[hash_].header.number if hash_ in self._layers else self.finalized_number
+        return Rank(self._primaries[hash_], number, hash_)
+
     def validate(self, raw: bytes) -> Validity:
         """What the pool should know about an extrinsic, judged on the best block. Raises `InvalidExtrinsic`."""
         return validate_extrinsic(self.state(), self.head_header(), raw)

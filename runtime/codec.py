@@ -14,6 +14,9 @@ import msgspec
 
 from runtime.errors import CodecError
 
+Bounds = msgspec.Meta
+"""Limits of a field, for ``Annotated``: ``ge``, ``le`` of a number; ``min_length``, ``max_length`` of a sequence."""
+
 MAX_BYTES = 8 * 1024 * 1024
 """Longest message that `decode` looks at unless the caller sets another bound."""
 

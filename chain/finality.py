@@ -1,0 +1,277 @@
+"""Finality in a node: one GRANDPA voter per authority set, its memory on the disk, and its messages as bytes.
+
+The voter itself (`chain.grandpa.voter`) knows neither disk nor peers nor the next authority set. Here its records
+become one `Commit` that precedes everything else, its messages become gossip, and when the block that ends a set is
+final a voter for the next set takes over. Votes and the last completed round live in the database until then.
+
+Keys: ``v`` set, round, stage -> what was signed; ``w`` set -> the votes that completed the last round.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chain.db import Batch
+from chain.effects import Commit, Effect, Publish, Punish
+from chain.grandpa.ballot import Memory, Signer, place_of
+from chain.grandpa.effects import (
+    Broadcast,
+    FinalityFault,
+    Finalize,
+    NeedBlock,
+    Penalize,
+    RecordRound,
+    RecordVote,
+    Relay,
+    ReportEquivocation,
+    RequestCatchUp,
+    SendCatchUp,
+)
+from chain.grandpa.effects import Effect as VoterEffect
+from chain.grandpa.messages import (
+    CatchUp,
+    CatchUpRequest,
+    Justification,
+    SignedProposal,
+    decode_catch_up,
+    decode_gossip,
+    decode_justification,
+)
+from chain.grandpa.voter import GrandpaVoter
+from chain.ledger import Ledger
+from chain.messages import VOTES, Votes, encode_message
+from chain.slots import SlotClock
+from chain.tree import LedgerTree
+from runtime.codec import decode, encode
+from runtime.errors import CodecError
+from runtime.pallets import session
+from runtime.pallets.offences import VoteEquivocation
+from runtime.state import State
+from runtime.votes import SignedVote
+
+VOTE, ROUND = b"v", b"w"
+BAD_VOTE_POINTS = 50
+MAX_RELAYED = 4096
+REPEAT_SLOTS = 2
+"""A repetition is relayed while its slot is no further than this from now."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinalizeBlock:
+    """The voters made this block final."""
+
+    hash: bytes
+    justification: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A voter voted for a block that is missing here."""
+
+    hash: bytes
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskCatchUp:
+    """Ask some peer for the votes of a later round."""
+
+    request: CatchUpRequest
+
+
+@dataclass(frozen=True, slots=True)
+class VotedTwice:
+    """Proof that a voter voted twice in a stage."""
+
+    evidence: VoteEquivocation
+
+
+@dataclass(frozen=True, slots=True)
+class FinalityBroken:
+    """Two conflicting blocks have valid justifications: more than a third of the stake is Byzantine."""
+
+    reason: str
+
+
+FinalityEffect = Effect | FinalizeBlock | Need | AskCatchUp | VotedTwice | FinalityBroken
+
+
+class Finality:
+    """Mutable. Call `on_finalized` after each finalized block is committed: it starts the voter of a new set."""
+
+    def __init__(self, ledger: Ledger, clock: SlotClock, signer: Signer | None, gossip_seconds: float = 1.0) -> None:
+        """``signer`` votes when its key is in the set; without one this node only follows."""
+        self._ledger, self._clock, self._signer, self._gossip = ledger, clock, signer, gossip_seconds
+        self._tree = LedgerTree(ledger)
+        self._relayed: dict[bytes, int] = {}
+        """Messages that were valid -> the slot of the last repetition that was relayed."""
+        self.set_id = -1
+        self._start()
+
+    def _start(self) -> None:
+        """A voter for the set that the finalized block left in charge, with what it signed before a restart."""
+        state = State(self._ledger.state_at(self._ledger.finalized))
+        current = session.current(state)
+        first = session.SESSIONS.get(state, current.set_first)
+        base = self._ledger.store.hash_at(first.started if first is not None else 0)
+        assert base is not None
+        self.set_id = current.set_id
+        self.voter = GrandpaVoter(
+            self._tree,
+            session.authorities_of(session.MEMBERS.get(state)),
+            current.set_id,
+            self._signer,
+            self._ledger.genesis_hash,
+            base,
+            self._ledger.finalized,
+            self._recall(current.set_id),
+            self._gossip,
+        )
+
+    def _recall(self, set_id: int) -> Memory:
+        database, prefix = self._ledger.store.database, set_id.to_bytes(8, "big")
+        completed = database.get(ROUND + prefix)
+        signed: tuple[SignedVote | SignedProposal, ...] = tuple(
+            decode(data, SignedVote | SignedProposal) for _, data in database.range(VOTE + prefix)
+        )
+        return Memory(decode(completed, CatchUp) if completed else None, signed)
+
+    # --- events
+
+    def wake_at(self, now: float) -> float:
+        """When to call `on_time` next."""
+        return self.voter.wake_at(now)
+
+    def on_time(self, now: float) -> list[FinalityEffect]:
+        """Time has passed."""
+        return self._translate(self.voter.on_time(now), now)
+
+    def on_best_block(self, now: float) -> list[FinalityEffect]:
+        """Blocks were imported."""
+        return self._translate(self.voter.on_best_block(self._ledger.head, self._ledger.head_number, now), now)
+
+    def on_finalized(self, now: float) -> list[FinalityEffect]:
+        """A block became final and is on the disk."""
+        if not self.voter.ended:
+            return []
+        self._start()
+        stale = [
+            key
+            for kind in (VOTE, ROUND)
+            for key, _ in self._ledger.store.database.range(kind)
+            if int.from_bytes(key[1:9], "big") < self.set_id
+        ]
+        cleanup: list[FinalityEffect] = [Commit(dict.fromkeys(stale))] if stale else []
+        return _merge([*cleanup, *self.on_time(now)])
+
+    def on_gossip(self, message: Votes, now: float) -> tuple[bool | None, list[FinalityEffect]]:
+        """A gossiped message: whether to relay it (None: it is faulty), and what follows."""
+        try:
+            content = decode_gossip(message.data)
+        except CodecError:
+            return None, []
+        if isinstance(content, SignedVote):
+            effects = self.voter.on_vote(content, now)
+        elif isinstance(content, SignedProposal):
+            effects = self.voter.on_proposal(content, now)
+        else:
+            effects = self.voter.on_justification(content, now)
+        if any(isinstance(effect, Penalize) for effect in effects):
+            return None, self._translate(effects, now)
+        is_new = any(isinstance(effect, Relay) for effect in effects)
+        return self._is_worth_relaying(message, is_new, now), self._translate(effects, now)
+
+    def _is_worth_relaying(self, message: Votes, is_new: bool, now: float) -> bool:
+        """What is new and valid goes on; so does its repetition, once per slot, for those who missed it."""
+        before = self._relayed.get(message.data, -1)
+        is_timely = abs(message.slot - self._clock.slot_at(now)) <= REPEAT_SLOTS
+        if not (is_new or (before >= 0 and is_timely and message.slot > before)):
+            return False
+        self._relayed.pop(message.data, None)
+        self._relayed[message.data] = message.slot
+        if len(self._relayed) > MAX_RELAYED:
+            del self._relayed[next(iter(self._relayed))]
+        return True
+
+    def on_justification(self, data: bytes, peer: str, now: float) -> list[FinalityEffect]:
+        """A justification that a peer sent with a block, or when asked."""
+        try:
+            effects = self.voter.on_justification(decode_justification(data), now)
+        except CodecError as error:
+            return [Punish(peer, BAD_VOTE_POINTS, f"a malformed justification: {error}")]
+        return self._translate(effects, now, peer)
+
+    def on_catch_up_request(self, request: CatchUpRequest) -> bytes:
+        """The answer to a peer that is behind; empty when there is nothing for it."""
+        answers = [effect for effect in self.voter.on_catch_up_request(request) if isinstance(effect, SendCatchUp)]
+        return encode(answers[0].catch_up) if answers else b""
+
+    def on_catch_up(self, data: bytes, peer: str, now: float) -> list[FinalityEffect]:
+        """A peer's answer to a catch-up request."""
+        try:
+            effects = self.voter.on_catch_up(decode_catch_up(data), now)
+        except CodecError as error:
+            return [Punish(peer, BAD_VOTE_POINTS, f"a malformed catch-up: {error}")]
+        return self._translate(effects, now, peer)
+
+    # --- effects
+
+    def _translate(self, effects: list[VoterEffect], now: float, peer: str = "") -> list[FinalityEffect]:
+        """The voter's effects as the node's; everything that is recorded comes first, in one batch."""
+        batch: Batch = {}
+        translated: list[FinalityEffect] = []
+        for effect in effects:
+            match effect:
+                case RecordVote(signed):
+                    round_, stage = place_of(signed)
+                    batch[self._vote_key(round_) + stage.encode()] = encode(signed)
+                case RecordRound(completed):
+                    batch |= self._record_round(completed)
+                case Broadcast(message):
+                    votes = Votes(encode(message), self._clock.slot_at(now))
+                    translated.append(Publish(VOTES, encode_message(votes)))
+                case Penalize(reason):
+                    translated += [Punish(peer, BAD_VOTE_POINTS, reason)] if peer else []
+                case Finalize(hash_, _, justification):
+                    translated.append(FinalizeBlock(hash_, encode(justification)))
+                case NeedBlock(hash_, number):
+                    translated.append(Need(hash_, number))
+                case RequestCatchUp(request):
+                    translated.append(AskCatchUp(request))
+                case ReportEquivocation(evidence):
+                    translated.append(VotedTwice(evidence))
+                case FinalityFault(justification, finalized):
+                    translated.append(FinalityBroken(_explain_fault(justification, finalized)))
+                case _:
+                    pass
+        return _merge([Commit(batch), *translated]) if batch else translated
+
+    def _vote_key(self, round_: int) -> bytes:
+        return VOTE + self.set_id.to_bytes(8, "big") + round_.to_bytes(8, "big")
+
+    def _record_round(self, completed: CatchUp) -> Batch:
+        batch: Batch = {ROUND + self.set_id.to_bytes(8, "big"): encode(completed)}
+        first, last = self._vote_key(0), self._vote_key(completed.round)
+        for key, _ in self._ledger.store.database.range(first[:9]):
+            if key < last:
+                batch[key] = None
+        return batch
+
+
+def _merge(effects: list[FinalityEffect]) -> list[FinalityEffect]:
+    """All commits as one, in front."""
+    batch: Batch = {}
+    for effect in effects:
+        if isinstance(effect, Commit):
+            batch.update(effect.batch)
+    rest = [effect for effect in effects if not isinstance(effect, Commit)]
+    commits: list[FinalityEffect] = [Commit(batch)] if batch else []
+    return commits + rest
+
+
+def _explain_fault(justification: Justification, finalized: bytes) -> str:
+    return (
+        f"block {justification.target_number} 0x{justification.target_hash.hex()} has a valid justification, and "
+        f"conflicts with the finalized block 0x{finalized.hex()}: at least a third of the stake voted for both. Stop "
+        f"this node and agree with the other operators on which chain to keep"
+    )

@@ -1,0 +1,318 @@
+"""A whole node of a network with several validators, as one passive object: events and the time in, effects out.
+
+`ChainNode` joins ledger, pool, importer, sync, author and finality. Whoever pumps it (trio in `node/service.py`, a heap
+of timed events in `node/simulator.py`) calls the ``on_`` methods with Unix seconds, carries the effects out in order,
+calls `work` while `has_work`, and `on_time` at `wake_at`. At most one `Commit` comes with a call, in front: it must be
+written before anything else is done with the node, because the ledger reads the database directly. Whatever follows
+from a committed change therefore waits inside for the next `work`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from chain.effects import Commit, Effect, Judge, NewBest, NewFinalized, Publish, Punish
+from chain.finality import (
+    AskCatchUp,
+    Finality,
+    FinalityBroken,
+    FinalizeBlock,
+    Need,
+    VotedTwice,
+)
+from chain.gossip import judge_announcement, take_extrinsics
+from chain.grandpa.messages import CatchUpRequest
+from chain.importer import Equivocation, Imported, Importer, ImportLimits, Missing
+from chain.ledger import Ledger
+from chain.messages import (
+    BLOCKS,
+    CATCH_UP,
+    EXTRINSICS,
+    FINALITY,
+    MAX_REQUEST_BYTES,
+    MAX_VOTES_BYTES,
+    STATUS,
+    VOTES,
+    Extrinsics,
+    FinalityRequest,
+    FinalityResponse,
+    MalformedMessage,
+    Status,
+    Votes,
+    decode_message,
+    encode_message,
+)
+from chain.pool import Pool
+from chain.requests import Requests
+from chain.serve import answer, build_status
+from chain.slot_author import SlotAuthor
+from chain.slots import SlotClock, SlotSigner
+from chain.sync import Sync
+from runtime.pallets import system
+
+BAN_POINTS = 100
+STATUS_SECONDS = 10.0
+"""How often each peer is asked what it has."""
+FINALITY_SECONDS = 4.0
+"""How often, at most, a justification is asked for that gossip did not bring."""
+
+NodeEffect = (
+    Effect | Imported | Missing | Equivocation | FinalizeBlock | Need | AskCatchUp | VotedTwice | FinalityBroken
+)
+"""What happens inside. Out come `Effect`, `Equivocation`, `VotedTwice` and `FinalityBroken`."""
+Step = Callable[[float], list[NodeEffect]]
+
+
+class NodeSigner(SlotSigner, Protocol):
+    """The session key of a validator: it draws lots, seals blocks and votes."""
+
+
+class ChainNode:
+    """Mutable. See the module's description for how to drive it."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        pool: Pool,
+        signer: NodeSigner | None = None,
+        limits: ImportLimits | None = None,
+        gossip_seconds: float = 1.0,
+    ) -> None:
+        """A validator when ``signer`` is given (and while its key is in the set), else a full node."""
+        self.ledger, self.pool = ledger, pool
+        self.clock = SlotClock(system.parameters(ledger.state()).block.slot_milliseconds)
+        self.importer = Importer(ledger, self.clock, limits=limits)
+        self.requests: Requests[NodeEffect] = Requests()
+        self.sync = Sync(ledger, self.importer, self.requests)
+        self.finality = Finality(ledger, self.clock, signer, gossip_seconds)
+        self.author = SlotAuthor(ledger, pool, self.clock, signer) if signer else None
+        self._todo: deque[Step] = deque()
+        self._connected: dict[str, float] = {}
+        """Peer -> when to ask for its status again."""
+        self._next_finality = 0.0
+
+    # --- driving
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `work` would do something."""
+        authoring = self.author is not None and self.author.has_work
+        return bool(self._todo) or authoring or self.importer.has_work
+
+    def wake_at(self, now: float) -> float:
+        """When to call `on_time` next, if nothing happens before."""
+        moments = [
+            self.clock.start_of(self.clock.slot_at(now) + 1),
+            self.requests.wake_at(),
+            self.importer.wake_at(now),
+            self.sync.wake_at(now),
+            self.finality.wake_at(now),
+        ]
+        return max(min(moments), now)
+
+    def work(self, now: float, out_of_time: Callable[[], bool] = lambda: False) -> list[NodeEffect]:
+        """Do a little of what waits: follow-ups first, then a block of this node's own, then an import."""
+        if not self._todo:
+            if self.author is not None and self.author.has_work:
+                self._todo.append(lambda later: self._author(later, out_of_time))
+            elif self.importer.has_work:
+                self._todo.append(lambda later: [*self.importer.work(later, out_of_time)])
+        return self._run(now)
+
+    def _run(self, now: float, *steps: Step) -> list[NodeEffect]:
+        """Take the steps and what follows from them, up to and including the first that commits."""
+        self._todo.extend(steps)
+        effects: list[NodeEffect] = []
+        is_committed, is_advanced = False, False
+        while not is_committed:
+            if not self._todo:
+                if is_advanced:
+                    break
+                self._todo.append(lambda later: [*self.sync.advance(later)])
+                is_advanced = True
+            for effect in self._todo.popleft()(now):
+                is_committed = is_committed or isinstance(effect, Commit)
+                if self._absorb(effect):
+                    effects.append(effect)
+        effects.sort(key=lambda effect: not isinstance(effect, Commit))
+        return effects
+
+    def _absorb(self, effect: NodeEffect) -> bool:
+        """Plan what follows from an effect inside; whether the outside sees it too."""
+        match effect:
+            case NewBest():
+                self._todo.append(lambda now: self._on_new_best(effect, now))
+            case NewFinalized():
+                self._todo.append(lambda now: [*self.finality.on_finalized(now), *self.importer.on_finalized(now)])
+            case Imported(_, _, peer, justification):
+                if justification:
+                    self._todo.append(lambda now: [*self.finality.on_justification(justification, peer, now)])
+                else:
+                    self._todo.append(lambda now: [*self.finality.on_best_block(now)])
+                return False
+            case Missing(hash_, number, peer):
+                self.sync.want_ancestors(hash_, number, peer)
+                return False
+            case Need(hash_, number):
+                self.sync.want_ancestors(hash_, number, "")
+                if hash_ == self.finality.voter.promised:
+                    self._todo.append(lambda now: [*self.importer.on_promised(hash_, now)])
+                return False
+            case AskCatchUp(request):
+                self._todo.append(lambda now: self._ask_catch_up(request, now))
+                return False
+            case FinalizeBlock(hash_, justification):
+                self._todo.appendleft(lambda now: self._finalize(hash_, justification))
+                return False
+            case Punish(peer, points, _) if points >= BAN_POINTS:
+                self.sync.on_gone(peer)
+            case _:
+                pass
+        return True
+
+    # --- peers
+
+    def on_peer_connected(self, peer: str, now: float) -> list[NodeEffect]:
+        """A peer can be asked from now on."""
+        self._connected[peer] = now + STATUS_SECONDS
+        return self._run(now, lambda later: self._ask_status(peer, later))
+
+    def on_peer_disconnected(self, peer: str, now: float) -> list[NodeEffect]:
+        """A peer is gone."""
+        self._connected.pop(peer, None)
+        self.sync.on_gone(peer)
+        return self._run(now, lambda later: self.requests.on_gone(peer, later))
+
+    def on_gossip(self, topic: str, data: bytes, peer: str, message: bytes, now: float) -> list[NodeEffect]:
+        """A gossiped message: one `Judge` with its id ``message`` comes back, with this call or a later one."""
+        return self._run(now, lambda later: self._on_gossip(topic, data, peer, message, later))
+
+    def _on_gossip(self, topic: str, data: bytes, peer: str, message: bytes, now: float) -> list[NodeEffect]:
+        try:
+            if topic == BLOCKS:
+                verdict, wanted = judge_announcement(self.ledger, self.importer, self.clock, data, now)
+                if wanted is not None:
+                    self.sync.on_announced(peer, *wanted)
+                return [Judge(message, verdict)]
+            if topic == EXTRINSICS:
+                return [Judge(message, take_extrinsics(self.ledger, self.pool, data, now))]
+            if topic == VOTES:
+                relay, effects = self.finality.on_gossip(decode_message(Votes, data), now)
+                return [Judge(message, "reject" if relay is None else "accept" if relay else "ignore"), *effects]
+        except MalformedMessage:
+            return [Judge(message, "reject")]
+        return [Judge(message, "ignore")]
+
+    def on_request(self, peer: str, protocol: str, data: bytes, now: float) -> tuple[bytes | None, list[NodeEffect]]:
+        """A peer asks: the answer (None refuses), and what follows. The answer shows what is committed."""
+        try:
+            if protocol == STATUS:
+                effects = self._run(now, lambda later: self._on_status(peer, data, later))
+                return encode_message(build_status(self.ledger)), effects
+            return answer(self.ledger, self.finality, protocol, data), []
+        except MalformedMessage as error:
+            return None, [Punish(peer, 50, f"a malformed request: {error}")]
+
+    def on_response(self, ticket: int, data: bytes | None, now: float) -> list[NodeEffect]:
+        """The answer to an `Ask`, or None when there is none."""
+        return self._run(now, lambda later: self.requests.on_response(ticket, data, later))
+
+    # --- the world
+
+    def on_time(self, now: float) -> list[NodeEffect]:
+        """Time has passed: deadlines, early blocks, votes, and this node's own slot."""
+        steps: list[Step] = [
+            self.requests.on_time,
+            lambda later: [*self.importer.on_time(later)],
+            lambda later: [*self.finality.on_time(later)],
+            self._maintain,
+        ]
+        if self.author is not None and not self.sync.is_behind:
+            self.author.on_time(now)
+        return self._run(now, *steps)
+
+    def submit(self, raw: bytes, now: float) -> tuple[bytes, list[NodeEffect]]:
+        """An extrinsic of this node's own user: its hash. Raises `PoolError` or `InvalidExtrinsic`."""
+        hash_ = self.pool.submit(raw, self.ledger.head_number, now)
+        return hash_, [Publish(EXTRINSICS, encode_message(Extrinsics((raw,))))]
+
+    # --- steps
+
+    def _author(self, now: float, out_of_time: Callable[[], bool]) -> list[NodeEffect]:
+        assert self.author is not None
+        layer, effects = self.author.work(now, out_of_time)
+        if layer is None:
+            return []
+        self._todo.append(lambda later: [*self.importer.on_parent(layer.hash, later)])
+        return [*effects]
+
+    def _on_new_best(self, change: NewBest, now: float) -> list[NodeEffect]:
+        for hash_ in change.enacted:
+            block = self.ledger.block(hash_)
+            if block is not None:
+                self.pool.on_block(block.body, change.number)
+        if change.retracted:
+            self.pool.on_reorganisation(change.returned, change.number, now)
+        return [*self.finality.on_best_block(now)]
+
+    def _finalize(self, hash_: bytes, justification: bytes) -> list[NodeEffect]:
+        is_news = self.ledger.is_live(hash_) and hash_ != self.ledger.finalized
+        return [*self.ledger.finalize(hash_, justification)] if is_news else []
+
+    def _maintain(self, now: float) -> list[NodeEffect]:
+        """Ask peers again what they have, and for justifications that did not come by themselves."""
+        effects: list[NodeEffect] = []
+        for peer, due in list(self._connected.items()):
+            if due <= now:
+                self._connected[peer] = now + STATUS_SECONDS
+                effects += self._ask_status(peer, now)
+        ahead = [
+            peer
+            for peer, state in self.sync.peers.items()
+            if self.ledger.finalized_number < state.finalized_number and self.requests.has_room(peer)
+        ]
+        if ahead and self._next_finality <= now:
+            self._next_finality = now + FINALITY_SECONDS
+            effects += self._ask_finality(ahead[int(now) % len(ahead)], now)
+        return effects
+
+    def _ask_status(self, peer: str, now: float) -> list[NodeEffect]:
+        def take(data: bytes | None, later: float) -> list[NodeEffect]:
+            return [] if data is None else self._on_status(peer, data, later)
+
+        return [self.requests.ask(peer, STATUS, build_status(self.ledger), MAX_REQUEST_BYTES, now, take)]
+
+    def _on_status(self, peer: str, data: bytes, now: float) -> list[NodeEffect]:
+        try:
+            status = decode_message(Status, data)
+        except MalformedMessage as error:
+            return [Punish(peer, 50, f"a malformed status: {error}")]
+        if status.genesis != self.ledger.genesis_hash:
+            return [Punish(peer, BAN_POINTS, f"it is on another chain, 0x{status.genesis.hex()[:16]}...")]
+        if peer in self._connected:
+            self.sync.on_status(peer, status, now)
+        return []
+
+    def _ask_finality(self, peer: str, now: float) -> list[NodeEffect]:
+        def take(data: bytes | None, later: float) -> list[NodeEffect]:
+            try:
+                found = decode_message(FinalityResponse, data).justification if data else b""
+            except MalformedMessage as error:
+                return [Punish(peer, 50, f"a malformed answer: {error}")]
+            return [*self.finality.on_justification(found, peer, later)] if found else []
+
+        request = FinalityRequest(self.ledger.finalized_number + 1)
+        return [self.requests.ask(peer, FINALITY, request, MAX_VOTES_BYTES, now, take)]
+
+    def _ask_catch_up(self, request: CatchUpRequest, now: float) -> list[NodeEffect]:
+        able = [peer for peer in self._connected if self.requests.has_room(peer)]
+        if not able:
+            return []
+        peer = able[int(now) % len(able)]
+
+        def take(data: bytes | None, later: float) -> list[NodeEffect]:
+            return [*self.finality.on_catch_up(data, peer, later)] if data else []
+
+        return [self.requests.ask(peer, CATCH_UP, request, MAX_VOTES_BYTES, now, take)]

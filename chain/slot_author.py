@@ -1,0 +1,92 @@
+"""Authoring in slots: draw the lot of each slot as it begins, and make the block if it is this node's turn.
+
+A block is made in pieces, like an import, and is full when its share of the slot is over. The slot is recorded with the
+block, so a restarted node never seals a second block for it. While finality lags behind, authors slow down together:
+blocks that may all be thrown away help nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chain.author import BlockBuilder
+from chain.effects import Commit, Effect, Publish
+from chain.ledger import Ledger
+from chain.messages import BLOCKS, Announce, encode_message
+from chain.pool import Pool
+from chain.slots import SlotClock, SlotSigner, claim_slot, slot_of_header
+from chain.store import META
+from chain.views import Layer
+from runtime.codec import U63, decode, encode
+from runtime.errors import InvalidBlock
+from runtime.pallets import randomness, system
+
+AUTHORED = META + b"authored"
+LAG_LIMIT = 64
+"""Unfinalized blocks from which on authors slow down."""
+LAG_STEP = 8
+"""Each so many further unfinalized blocks make them wait one slot more."""
+MAX_PAUSE_SLOTS = 16
+BUILDING_SHARE = 3
+"""One third of a slot is for filling the block; the rest is for everybody to get it."""
+
+
+class SlotAuthor:
+    """Mutable. `on_time` begins a block when there is one to make; `work` until `has_work` is False."""
+
+    def __init__(self, ledger: Ledger, pool: Pool, clock: SlotClock, signer: SlotSigner) -> None:
+        self._ledger, self._pool, self._clock, self._signer = ledger, pool, clock, signer
+        stored = ledger.store.database.get(AUTHORED)
+        self._last_slot: int = decode(stored, U63) if stored else -1
+        self._job: tuple[BlockBuilder, int] | None = None
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a block is being made."""
+        return self._job is not None
+
+    def on_time(self, now: float) -> None:
+        """Look at the present slot, once."""
+        slot = self._clock.slot_at(now)
+        if slot <= self._last_slot or self._job is not None:
+            return
+        self._last_slot = slot
+        ahead = slot - slot_of_header(self._ledger.head_header())
+        if ahead < self._interval():
+            return
+        state = self._ledger.state()
+        consensus = system.parameters(state).consensus
+        claim = claim_slot(randomness.epoch_at(state, slot), consensus, slot, self._signer)
+        if claim is None:
+            return
+        time = self._clock.milliseconds_of(slot)
+        builder = BlockBuilder(self._ledger, self._pool, self._signer.public, slot, time, now, claim.output)
+        self._job = (builder, slot)
+
+    def _interval(self) -> int:
+        """Slots from one block to the next: one, and more the further finality lags."""
+        excess = self._ledger.head_number - self._ledger.finalized_number - LAG_LIMIT
+        return 1 if excess <= 0 else min(1 + excess // LAG_STEP, MAX_PAUSE_SLOTS)
+
+    def work(self, now: float, out_of_time: Callable[[], bool]) -> tuple[Layer | None, list[Effect]]:
+        """Fill the block a little more, or finish it: the block when it is done, and what to do with it."""
+        assert self._job is not None
+        builder, slot = self._job
+        deadline = self._clock.start_of(slot) + self._clock.slot_milliseconds / 1000 / BUILDING_SHARE
+        while now < deadline and builder.step():
+            if out_of_time():
+                return None, []
+        self._job = None
+        layer = builder.finish(self._signer)
+        if not self._ledger.is_live(layer.header.parent):
+            return None, []
+        try:
+            effects = self._ledger.on_executed(layer)
+        except InvalidBlock:
+            return None, []
+        announced = Publish(BLOCKS, encode_message(Announce(layer.header)))
+        recorded = [
+            Commit({**effect.batch, AUTHORED: encode(slot)}) if isinstance(effect, Commit) else effect
+            for effect in effects
+        ]
+        return layer, [*recorded, announced]
