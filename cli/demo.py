@@ -49,7 +49,8 @@ def command(as_json: bool, steps: int, output: Path, keep: Path | None) -> None:
     """Train a network on real digits, then catch a solver that gets one multiplication wrong.
 
     Starts a development chain and its workers as processes of their own, and stops them all at the end. Exit code 0
-    only if everything happened, as read from the chain.
+    only if everything happened, as read from the chain. In the JSON object, dispute.moves lists every move of both
+    parties; dispute.rounds counts the challenger's among them, each of which narrows the claim down.
     """
     console = Console(stderr=as_json, highlight=False)
     signal.signal(signal.SIGTERM, _interrupt)
