@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 KERNEL_SOURCES := $(wildcard ml/csrc/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help install format check test test-slow demo bench clean
+.PHONY: help install format check test test-slow demo testnet bench clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ test-slow: $(STAMP)  ## The long property tests and stories
 
 demo: $(STAMP)  ## Train a network on real digits, catch a cheat down to one multiplication
 	@$(BIN)/solvent demo
+
+testnet: $(STAMP)  ## Run four validators and a full node on this machine
+	@$(BIN)/solvent testnet 4 --run
 
 bench: $(STAMP)  ## Measure, as ratios in one run
 	$(BIN)/solvent bench exact

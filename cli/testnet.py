@@ -1,0 +1,196 @@
+"""``solvent testnet``: a network of one's own: keys, genesis and commands for each node, and all of them at once."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from cli.demo_processes import Family
+from cli.output import console, fail, say
+from node.keystore import Keystore, write_private
+from node.networks import Validator, build_network_genesis, load_node_key
+from runtime.crypto import public_key
+from runtime.errors import SolventError
+from runtime.genesis import canonical_json
+from solvent.client import Client, ClientError
+
+STATUS_SECONDS = 5.0
+START_SECONDS = 120.0
+FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One node of the network: its name, which is also its folder, its ports, and its identity as a peer."""
+
+    name: str
+    port: int
+    rpc_port: int
+    peer: str
+
+    @property
+    def address(self) -> str:
+        """Where the other nodes on this machine find it."""
+        return f"/ip4/127.0.0.1/tcp/{self.port}/p2p/{self.peer}"
+
+    @property
+    def is_validator(self) -> bool:
+        return self.name != FULL
+
+
+def write_network(folder: Path, ports: Sequence[tuple[int, int]]) -> list[Member]:
+    """Write all that a network needs with one node at each pair of (network, RPC) ports: validators, then a full node.
+
+    Returns the members in that order.
+    """
+    validators: list[Validator] = []
+    members: list[Member] = []
+    for number, (port, rpc_port) in enumerate(ports[:-1], start=1):
+        name = f"validator-{number}"
+        validators.append(_write_keys(folder / name))
+        members.append(Member(name, port, rpc_port, _peer_id(folder / name)))
+    members.append(Member(FULL, *ports[-1], _peer_id(folder / FULL)))
+    genesis = build_network_genesis(f"testnet-{os.urandom(4).hex()}", "Solvent Testnet", validators)
+    (folder / "genesis.json").write_text(canonical_json(genesis), encoding="utf-8")
+    lines = ["#!/bin/sh", "# One node a line: run each in a terminal, or on a machine, of its own.", "exit 1", ""]
+    lines += [shlex.join(["solvent", *arguments_of(folder.resolve(), member, members)]) for member in members]
+    (folder / "commands.sh").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return members
+
+
+def _write_keys(folder: Path) -> Validator:
+    """A new account and a new session key for a validator, with the password that opens both."""
+    folder.mkdir(parents=True)
+    account, session, password = os.urandom(32), os.urandom(32), os.urandom(16).hex()
+    write_private(folder / "password", password.encode() + b"\n")
+    Keystore(folder / "keystore").insert(session, password)
+    Keystore(folder / "account").insert(account, password)
+    return Validator(public_key(account), public_key(session))
+
+
+def _peer_id(folder: Path) -> str:
+    from p2p.host import SocketHost  # the network library takes a second to load
+
+    return SocketHost(load_node_key(folder / "network"), "", ()).id
+
+
+def arguments_of(folder: Path, member: Member, members: list[Member]) -> list[str]:
+    """What ``solvent`` is called with to run a member: a full node, or a validator with its keys."""
+    arguments = ["node", "--chain", str(folder / "genesis.json"), "--base-path", str(folder / member.name)]
+    arguments += ["--name", member.name, "--listen-addr", f"/ip4/127.0.0.1/tcp/{member.port}"]
+    arguments += ["--rpc-port", str(member.rpc_port)]
+    if member.is_validator:
+        arguments += ["--validator", "--password-file", str(folder / member.name / "password")]
+    for other in members:
+        if other != member and other.is_validator:
+            arguments += ["--bootnodes", other.address]
+    return arguments
+
+
+@click.command(name="testnet")
+@click.argument("validators", type=click.IntRange(1, 32))
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to write to; it must be new.")
+@click.option("--run", "start", is_flag=True, help="Run all nodes on this machine until Ctrl-C.")
+@click.option("--port", default=30333, show_default=True, help="Of the full node; validators have the next ones.")
+@click.option("--rpc-port", default=9944, show_default=True, help="Of the full node; validators have the next ones.")
+def command(validators: int, out: Path | None, start: bool, port: int, rpc_port: int) -> None:
+    """Make a network of VALIDATORS validators and one full node: keys, genesis, and the command for each node.
+
+    Development accounts such as //Alice have tokens on it, which are worth nothing. With --run it runs at once; with
+    --run and without --out it leaves nothing behind.
+    """
+    if out is None and not start:
+        raise click.UsageError(
+            "say where to write with --out DIR, or add --run for a network that leaves nothing behind"
+        )
+    if out is not None and out.exists() and any(out.iterdir()):
+        fail(f"{out} is not empty; choose a new folder, or start its nodes with the commands in {out}/commands.sh")
+    with tempfile.TemporaryDirectory(prefix="solvent-testnet-", ignore_cleanup_errors=True) as temporary:
+        folder = out or Path(temporary)
+        try:
+            say(f"Making keys for {validators} validators ...")
+            order = [*range(1, validators + 1), 0]
+            members = write_network(folder, [(port + number, rpc_port + number) for number in order])
+            if start:
+                run_network(folder, members)
+            else:
+                say(f"Wrote {folder}: genesis.json, a folder for each node, and {folder / 'commands.sh'}")
+        except (SolventError, OSError) as error:
+            fail(str(error))
+
+
+def run_network(folder: Path, members: list[Member]) -> None:
+    """Run all members as processes and tell how they do, until Ctrl-C or until one of them ends."""
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    clients = {member.name: Client(f"http://127.0.0.1:{member.rpc_port}", patience=0.0) for member in members}
+    try:
+        with Family(folder / "logs") as family:
+            for member in members:
+                family.start(member.name, *arguments_of(folder, member, members))
+            say(f"Starting {len(members)} nodes; their logs are in {folder / 'logs'} ...")
+            _wait_until_all_answer(clients, family)
+            full = members[-1]
+            say(f"RPC      http://127.0.0.1:{full.rpc_port} (full node; validators have the ports after it)")
+            say(f"Try      solvent tx transfer --from //Alice --to //Bob 5 --url http://127.0.0.1:{full.rpc_port}")
+            say("Ctrl-C stops all nodes.\n")
+            while True:
+                _fail_if_any_died(family)
+                console.print(f"{time.strftime('%H:%M:%S')}  {describe(clients)}")
+                time.sleep(STATUS_SECONDS)
+    except KeyboardInterrupt:
+        say("Stopped.")
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        for client in clients.values():
+            client.close()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _fail_if_any_died(family: Family) -> None:
+    for child in family.dead():
+        family.stop_all()
+        fail(f"{child.name} ended by itself:\n{child.tail()}")
+
+
+def _wait_until_all_answer(clients: dict[str, Client], family: Family) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    waiting = dict(clients)
+    while waiting:
+        _fail_if_any_died(family)
+        if time.monotonic() > deadline:
+            fail(f"{', '.join(waiting)} did not start within {START_SECONDS:.0f} seconds")
+        for name, client in list(waiting.items()):
+            try:
+                client.head()
+                del waiting[name]
+            except ClientError:
+                time.sleep(0.2)
+
+
+def describe(clients: dict[str, Client]) -> str:
+    """How high the chain is, how much of it is final, and who lags behind."""
+    heights: dict[str, tuple[int, int]] = {}
+    for name, client in clients.items():
+        try:
+            heights[name] = (client.head().number, client.finalized_number())
+        except ClientError:
+            continue
+    if not heights:
+        return "no node answers"
+    best, final = max(best for best, _ in heights.values()), max(final for _, final in heights.values())
+    late = [f"{name} at #{own} (final #{done})" for name, (own, done) in heights.items() if best - own > 2]
+    silent = [f"{name} does not answer" for name in clients if name not in heights]
+    together = [] if late or silent else ["all nodes together"]
+    return "; ".join([f"best #{best}, final #{final}", *late, *silent, *together])

@@ -1,0 +1,139 @@
+"""What every node is made of, alone or among others: database, ledger, pool, blobs, RPC, and how it starts and stops.
+
+`node.service.Node` (a development chain) and `node.network_service.NetworkNode` (one of several) say where blocks come
+from. Whatever changes the chain runs from its first line to its last effect without giving way to another task, except
+for the execution of a block, which is done in slices, so that readers always see the last committed block.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+
+import trio
+
+from chain.db import Batch, Database
+from chain.ledger import IsPrimary, Ledger, open_ledger
+from chain.pool import Pool
+from node.blobs import BlobStore
+from node.config import VERSION, NodeConfig
+from node.pins import find_pinned
+from rpc.server import bind_socket, serve_rpc
+from runtime.pallets import balances
+
+SLICE_SECONDS = 0.004
+"""How long block execution may keep the thread before others get their turn."""
+
+
+class BaseNode:
+    """A node without a source of blocks. Mutable; implements `rpc.view.NodeView`. `run` serves until told to stop."""
+
+    is_development = False
+
+    def __init__(self, config: NodeConfig, is_primary: IsPrimary = lambda header, state: False) -> None:
+        """Take the RPC port and open the database, so that what is in the way is known before anything starts.
+
+        Raises `PortUnavailable`, `DatabaseError` or `WrongGenesis`.
+        """
+        self.config = config
+        self.name, self.version = "solvent", VERSION
+        self.chain_name = str(config.genesis["name"])
+        self._listener = bind_socket(config.rpc_host, config.rpc_port)
+        self.rpc_port = int(self._listener.getsockname()[1])
+        try:
+            self._database = Database(config.database_path)
+            try:
+                self.ledger: Ledger = open_ledger(self._database, config.genesis, config.state_window, is_primary)
+            except BaseException:
+                self._database.close()
+                raise
+        except BaseException:
+            self._listener.close()
+            raise
+        self.pool = Pool(self.ledger.validate, config.pool)
+        self.blobs = BlobStore(
+            config.blob_path,
+            config.blob_capacity,
+            config.blob_account_capacity,
+            lambda owners: find_pinned(self.ledger.state(), owners),
+        )
+        self._wake = trio.Event()
+        self._stop = trio.Event()
+
+    # --- what rpc.view.NodeView asks for
+
+    def submit(self, raw: bytes) -> bytes:
+        """Hand an extrinsic to the pool."""
+        raise NotImplementedError
+
+    def may_upload(self, account: bytes) -> bool:
+        """Any account of the chain may store blobs here, within its quota."""
+        return balances.ACCOUNTS.contains(self.ledger.state(), account)
+
+    def peer_count(self) -> int:
+        """A node is alone unless it knows better."""
+        return 0
+
+    # --- running
+
+    def stop(self) -> None:
+        """End `run` in good order."""
+        self._stop.set()
+        self._wake.set()
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until `stop`, Ctrl-C or SIGTERM. The database is closed when this returns."""
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(serve_rpc, self, self._listener, self._stop.wait)
+                await self._start(nursery)
+                task_status.started()
+        finally:
+            self._database.close()
+
+    async def _start(self, nursery: trio.Nursery) -> None:
+        """Start the tasks that bring blocks; they end after `stop`."""
+        raise NotImplementedError
+
+    async def stop_on_signals(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Turn SIGINT and SIGTERM into `stop`."""
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            task_status.started()
+            async for _ in signals:
+                self.stop()
+
+    def _commit(self, batch: Batch) -> None:
+        self._database.write(batch, sync=True)
+
+
+def slice_is_over() -> Callable[[], bool]:
+    """A function that says when the slice that begins now is over."""
+    deadline = time.perf_counter() + SLICE_SECONDS
+    return lambda: time.perf_counter() >= deadline
+
+
+def run_node(node: BaseNode, on_start: Callable[[], None] = lambda: None) -> None:
+    """Run a node in this thread until Ctrl-C, SIGTERM or an error, which is raised by itself and not in a group.
+
+    ``on_start`` is called once requests are answered and signals stop the node cleanly.
+    """
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(node.stop_on_signals)
+            async with trio.open_nursery() as running:
+                await running.start(node.run)
+                on_start()
+            nursery.cancel_scope.cancel()
+
+    try:
+        trio.run(main)
+    except BaseExceptionGroup as group:
+        raise _first_leaf(group) from None
+
+
+def _first_leaf(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,201 @@
+"""The pump of a node among others: carries events from sockets and the clock to `ChainNode`, and its effects back.
+
+Every call into the chain is followed at once by its effects, without a checkpoint in between, so no task sees the chain
+half changed; `_drive` alone executes blocks, a slice at a time. Time is Unix seconds that never go back.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import trio
+
+from chain import messages
+from chain.effects import Ask, Commit, Judge, NewBest, NewFinalized, Publish, Punish
+from chain.finality import FinalityBroken, VotedTwice
+from chain.importer import Equivocation
+from chain.network_node import ChainNode, NodeEffect
+from chain.slots import is_primary
+from node.base import BaseNode, slice_is_over
+from node.networks import NetworkConfig, load_node_key, load_peers, save_peers
+from p2p.host import SocketHost
+from p2p.interface import Incoming, NetworkError, PeerConnected, PeerDisconnected, RequestRefused, Verdict
+from runtime.errors import SolventError
+
+TOPICS = (messages.VOTES, messages.BLOCKS, messages.EXTRINSICS)
+"""The order is the priority in which gossip is looked at."""
+PROTOCOLS = (
+    messages.STATUS,
+    messages.BLOCK_RANGE,
+    messages.FINALITY,
+    messages.CATCH_UP,
+    messages.WARP,
+    messages.STATE,
+)
+SHORTEST_WAIT = 0.002
+"""Seconds between two looks at the clock, so that a deadline that stays overdue cannot keep the thread."""
+MAX_UNJUDGED = 8192
+"""Messages whose verdict is still to come; the host gives up on older ones by itself."""
+
+logger = logging.getLogger("solvent.node")
+
+
+class ChainBroken(SolventError):
+    """The network finalized two conflicting blocks; no program can decide which one is right."""
+
+
+class NetworkNode(BaseNode):
+    """One node of a network, a validator when it has a session key. Mutable; `run` serves until it is told to stop."""
+
+    def __init__(self, config: NetworkConfig, on_finalized: Callable[[int, bytes], None] = lambda *_: None) -> None:
+        """As `BaseNode`; also makes the node key on first use. ``on_finalized`` hears of every finalized head."""
+        super().__init__(config.node, is_primary)
+        self.chain = ChainNode(self.ledger, self.pool, config.signer)
+        self.is_validator = config.signer is not None
+        folder = config.folder
+        self.host = SocketHost(
+            load_node_key(folder),
+            self.ledger.genesis_hash.hex(),
+            TOPICS,
+            config.listen,
+            bootnodes=config.bootnodes,
+            known=load_peers(folder),
+            save=partial(save_peers, folder),
+        )
+        for protocol in PROTOCOLS:
+            self.host.serve(f"/{protocol}", partial(self._answer, protocol))
+        self._on_finalized = on_finalized
+        self._unjudged: dict[bytes, Incoming] = {}
+        self._nursery: trio.Nursery | None = None
+        self._failure: SolventError | None = None
+        self._latest = 0.0
+        self._due = 0.0
+
+    # --- what rpc.view.NodeView asks for
+
+    def submit(self, raw: bytes) -> bytes:
+        """Hand an extrinsic to the pool and tell the network."""
+        hash_, effects = self.chain.submit(raw, self._now())
+        self._dispatch(effects)
+        return hash_
+
+    def peer_count(self) -> int:
+        return len(self.host.peers())
+
+    # --- tasks
+
+    async def _start(self, nursery: trio.Nursery) -> None:
+        await nursery.start(self._join)
+
+    async def _join(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Be on the network until `stop`."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.host.run)
+            self._nursery = nursery
+            nursery.start_soon(self._receive)
+            nursery.start_soon(self._drive)
+            task_status.started()
+            await self._stop.wait()
+            nursery.cancel_scope.cancel()
+        if self._failure is not None:
+            raise self._failure
+
+    async def _receive(self) -> None:
+        while True:
+            event = await self.host.receive()
+            now = self._now()
+            match event:
+                case PeerConnected(peer):
+                    self._dispatch(self.chain.on_peer_connected(peer.id, now))
+                case PeerDisconnected(id):
+                    self._dispatch(self.chain.on_peer_disconnected(id, now))
+                case Incoming(id, topic, data, source):
+                    if len(self._unjudged) >= MAX_UNJUDGED:
+                        del self._unjudged[next(iter(self._unjudged))]
+                    self._unjudged[id] = event
+                    self._dispatch(self.chain.on_gossip(topic, data, source, id, now))
+            await trio.lowlevel.checkpoint()
+
+    async def _drive(self) -> None:
+        """Execute what waits, in slices, and tell the chain the time when it wants to know it."""
+        while True:
+            now = self._now()
+            if now >= self._due:
+                self._due = float("inf")
+                self._dispatch(self.chain.on_time(now))
+            if self.chain.has_work:
+                self._dispatch(self.chain.work(self._now(), slice_is_over()))
+                await trio.lowlevel.checkpoint()
+            else:
+                self._wake = trio.Event()
+                with trio.move_on_after(max(self._due - self._now(), SHORTEST_WAIT)):
+                    await self._wake.wait()
+
+    async def _answer(self, protocol: str, peer: str, data: bytes) -> bytes:
+        answer, effects = self.chain.on_request(peer, protocol, data, self._now())
+        self._dispatch(effects)
+        if answer is None:
+            raise RequestRefused("not to be had here")
+        return answer
+
+    async def _ask(self, ask: Ask) -> None:
+        answer: bytes | None = None
+        try:
+            answer = await self.host.request(
+                ask.peer, f"/{ask.protocol}", ask.data, limit=ask.limit, timeout=ask.timeout
+            )
+        except NetworkError as error:
+            logger.debug("%s of %s: %s", ask.protocol, ask.peer, error)
+        self._dispatch(self.chain.on_response(ask.ticket, answer, self._now()))
+
+    # --- effects
+
+    def _now(self) -> float:
+        self._latest = max(self._latest, time.time())
+        return self._latest
+
+    def _dispatch(self, effects: Sequence[NodeEffect]) -> None:
+        """Carry effects out in order, then have `_drive` look what is to be done next."""
+        for effect in effects:
+            self._carry_out(effect)
+        self._due = min(self._due, self.chain.wake_at(self._now()))
+        self._wake.set()
+
+    def _carry_out(self, effect: NodeEffect) -> None:
+        match effect:
+            case Commit(batch):
+                self._commit(batch)
+            case Publish(topic, data):
+                self._publish(topic, data)
+            case Judge(message, verdict):
+                incoming = self._unjudged.pop(message, None)
+                if incoming is not None:
+                    self.host.answer(incoming, Verdict(verdict))
+            case Ask():
+                if self._nursery is not None:
+                    self._nursery.start_soon(self._ask, effect)
+            case Punish(peer, points, reason):
+                logger.info("%s loses %d points: %s", peer, points, reason)
+                self.host.report(peer, -points, reason)
+            case NewBest(hash_, number):
+                logger.debug("best block %d 0x%s", number, hash_.hex())
+            case NewFinalized(hash_, number):
+                self._on_finalized(number, hash_)
+            case Equivocation(first, _):
+                logger.warning("an authority sealed two blocks for one slot, at height %d", first.number)
+            case VotedTwice(evidence):
+                logger.warning("a voter voted twice in one stage of a round: %s", evidence.first.vote)
+            case FinalityBroken(reason):
+                self._failure = ChainBroken(reason)  # raised by `_join`: this may run in a peer's handler
+                self.stop()
+            case _:
+                logger.debug("nothing to do for %s", effect)
+
+    def _publish(self, topic: str, data: bytes) -> None:
+        try:
+            self.host.publish(topic, data)
+        except NetworkError as error:
+            logger.warning("cannot publish on %s: %s", topic, error)

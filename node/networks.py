@@ -1,0 +1,109 @@
+"""Networks of several validators: their genesis, and what a node needs to know to be one of them.
+
+``local`` is a network whose keys everybody knows (``--alice`` to ``--dave``), for trying things out on one machine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from node.config import DEVELOPMENT_ACCOUNTS, DEVELOPMENT_BALANCE, NodeConfig
+from node.keystore import KeystoreError, SeedSigner, development_signer, write_private
+from runtime.crypto import to_ss58
+from runtime.parameters import TOKEN
+
+LOCAL_VALIDATORS = ("Alice", "Bob", "Charlie", "Dave")
+VALIDATOR_BALANCE = 200_000 * TOKEN
+VALIDATOR_STAKE = 100_000 * TOKEN
+"""What each validator of a new network begins with, and how much of it is bonded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Validator:
+    """One of the first validators: the account that holds the stake, and the key that makes blocks and votes."""
+
+    account: bytes
+    session_key: bytes
+
+
+def build_network_genesis(chain_id: str, name: str, validators: Sequence[Validator]) -> dict[str, Any]:
+    """The genesis configuration of a network that these validators start; development accounts have balances too."""
+    balances = {to_ss58(development_signer(who).public): str(DEVELOPMENT_BALANCE) for who in DEVELOPMENT_ACCOUNTS}
+    for validator in validators:
+        balances.setdefault(to_ss58(validator.account), str(VALIDATOR_BALANCE))
+    authorities = [
+        {
+            "account": to_ss58(validator.account),
+            "session_key": to_ss58(validator.session_key),
+            "stake": str(VALIDATOR_STAKE),
+        }
+        for validator in validators
+    ]
+    return {
+        "id": chain_id,
+        "name": name,
+        "preset": "testnet",
+        "parameters": {},
+        "authorities": authorities,
+        "balances": balances,
+    }
+
+
+def development_session(name: str) -> SeedSigner:
+    """The session key of a validator of the ``local`` network; everybody knows its seed."""
+    return development_signer(f"{name}//session")
+
+
+def local_genesis() -> dict[str, Any]:
+    """The network of Alice, Bob, Charlie and Dave."""
+    validators = [
+        Validator(development_signer(name).public, development_session(name).public) for name in LOCAL_VALIDATORS
+    ]
+    return build_network_genesis("local", "Solvent Local Network", validators)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkConfig:
+    """How one node takes part in a network. ``signer`` is a validator's session key; a full node has none."""
+
+    node: NodeConfig
+    signer: SeedSigner | None = None
+    listen: str = "/ip4/0.0.0.0/tcp/30333"
+    bootnodes: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Where the node key and the addresses of peers lie."""
+        return self.node.base_path / "network"
+
+
+def load_node_key(folder: Path) -> bytes:
+    """The 32-byte secret from which the node's identity on the network follows; made on first use."""
+    path = folder / "node_key"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_private(path, os.urandom(32).hex().encode() + b"\n")
+    try:
+        seed = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except ValueError:
+        seed = b""
+    if len(seed) != 32:
+        raise KeystoreError(f"{path} is not a node key (64 hex digits); remove it and the node makes a new one")
+    return seed
+
+
+def load_peers(folder: Path) -> bytes:
+    """The address book that `save_peers` wrote last; an empty one without it."""
+    path = folder / "peers.json"
+    return path.read_bytes() if path.exists() else b"[]"
+
+
+def save_peers(folder: Path, data: bytes) -> None:
+    """Keep the address book for the next start. What a crash loses of it is only asked for again."""
+    temporary = folder / ".peers.json.new"
+    temporary.write_bytes(data)
+    temporary.replace(folder / "peers.json")

@@ -1,0 +1,101 @@
+"""What a node needs to be one of a network: genesis, node key, session key, and the files that ``testnet`` writes."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import click
+import pytest
+
+from cli.node import load_chain, open_session_key
+from cli.testnet import arguments_of, describe, write_network
+from node.keystore import Keystore, KeystoreError
+from node.networks import LOCAL_VALIDATORS, development_session, load_node_key, load_peers, local_genesis, save_peers
+from runtime.crypto import WrongPassword
+from runtime.genesis import build_genesis, canonical_json, parse_genesis
+from runtime.pallets import session
+from tests.support.node import solvent
+
+
+def test_the_local_network_has_four_validators_whose_keys_everybody_knows() -> None:
+    members = session.authorities_of(session.MEMBERS.get(build_genesis(local_genesis())))
+    assert {member.key for member in members} == {development_session(name).public for name in LOCAL_VALIDATORS}
+    assert parse_genesis(canonical_json(local_genesis())) == local_genesis()
+
+
+def test_a_node_key_is_made_once_and_nobody_else_may_read_it(tmp_path: Path) -> None:
+    key = load_node_key(tmp_path / "network")
+    assert len(key) == 32
+    assert load_node_key(tmp_path / "network") == key
+    assert stat.S_IMODE((tmp_path / "network" / "node_key").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("text", ["", "zz", "00" * 31])
+def test_a_damaged_node_key_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "node_key").write_text(text)
+    with pytest.raises(KeystoreError, match="node_key"):
+        load_node_key(tmp_path)
+
+
+def test_the_address_book_outlives_a_restart(tmp_path: Path) -> None:
+    assert load_peers(tmp_path) == b"[]"
+    save_peers(tmp_path, b'["there"]')
+    assert load_peers(tmp_path) == b'["there"]'
+
+
+def test_the_session_key_is_the_one_in_the_keystore(tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("secret\n")
+    with pytest.raises(click.UsageError, match="no key"):
+        open_session_key(tmp_path, None, password)
+    keystore = Keystore(tmp_path / "keystore", operations=1, memory_bytes=8192)
+    first = keystore.insert(bytes(32), "secret")
+    assert open_session_key(tmp_path, None, password).seed == bytes(32)
+    keystore.insert(b"\x01" * 32, "secret")
+    with pytest.raises(click.UsageError, match="--session-key"):
+        open_session_key(tmp_path, None, password)
+    assert open_session_key(tmp_path, first, password).seed == bytes(32)
+    password.write_text("wrong")
+    with pytest.raises(WrongPassword):
+        open_session_key(tmp_path, first, password)
+
+
+def test_a_chain_is_a_file_or_local(tmp_path: Path) -> None:
+    assert load_chain("local") == local_genesis()
+    (tmp_path / "genesis.json").write_text(canonical_json(local_genesis()))
+    assert load_chain(str(tmp_path / "genesis.json")) == local_genesis()
+    with pytest.raises(click.BadParameter, match="local"):
+        load_chain("nowhere")
+
+
+def test_the_files_of_a_new_network_fit_together(tmp_path: Path) -> None:
+    members = write_network(tmp_path, [(30334, 9945), (30335, 9946), (30333, 9944)])
+    assert [member.name for member in members] == ["validator-1", "validator-2", "full"]
+    genesis = parse_genesis((tmp_path / "genesis.json").read_bytes())
+    keys = {member.key for member in session.authorities_of(session.MEMBERS.get(build_genesis(genesis)))}
+    signers = {
+        open_session_key(tmp_path / member.name, None, tmp_path / member.name / "password").public
+        for member in members[:2]
+    }
+    assert signers == keys
+    arguments = arguments_of(tmp_path, members[0], members)
+    assert arguments.count("--bootnodes") == 1
+    assert members[1].address in arguments
+    assert "--validator" not in arguments_of(tmp_path, members[2], members)
+
+
+def test_status_tells_who_does_not_answer() -> None:
+    assert describe({}) == "no node answers"
+
+
+def test_wrong_usage_says_what_to_do(tmp_path: Path) -> None:
+    full = solvent("testnet", "1", "--out", str(tmp_path / "here"))
+    assert full.returncode == 0, full.stderr
+    assert json.loads((tmp_path / "here" / "genesis.json").read_text())["preset"] == "testnet"
+    again = solvent("testnet", "1", "--out", str(tmp_path / "here"))
+    assert (again.returncode, "not empty" in again.stderr) == (1, True)
+    assert "--out" in solvent("testnet", "1").stderr
+    chain = str(tmp_path / "here" / "genesis.json")
+    assert "--chain local only" in solvent("node", "--chain", chain, "--alice").stderr
