@@ -1,10 +1,10 @@
 """Where peers can be found. A passive object; times are milliseconds and come from outside.
 
-An *address* is text such as ``/ip4/192.0.2.1/tcp/30333/p2p/12D3KooW...`` (multiformats/multiaddr): ``ip4``, ``ip6`` or
-``dns``, one TCP port, and the id of who should answer. The *address book* remembers which of them answered, so that a
-restarted node finds its network again. What strangers say about addresses is kept apart from what was tried: it cannot push
-out a peer that answered, and one *group* of addresses (the first 16 bits of an IPv4 address, 32 of an IPv6 one) holds only
-`PER_GROUP` places, so that filling the book takes addresses from all over the world.
+An *address* is text such as ``/ip4/192.0.2.1/tcp/30333/p2p/12D3KooW...`` (multiformats/multiaddr): ``ip4``, ``ip6``
+or ``dns``, one TCP port, and the id of who should answer. The *address book* remembers which of them answered, so
+that a restarted node finds its network again. What strangers say about addresses is kept apart from what was tried:
+it cannot push out a peer that answered, and one *group* of addresses (the first 16 bits of an IPv4 address, 32 of an
+IPv6 one) holds only `PER_GROUP` places, so that filling the book takes addresses from all over the world.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ def parse_address(text: str) -> Address:
 class _Entry:
     address: Address
     trusted: bool
+    group: str
     answered: int = 0
     failures: int = 0
     next_try: int = 0
@@ -101,7 +102,7 @@ class AddressBook:
         return None if entry is None else entry.address
 
     def learn(self, text: str, trusted: bool = False) -> bool:
-        """Take in an address that somebody named; ``trusted`` ones (boot nodes) are never forgotten. False if refused."""
+        """Take in an address that somebody named; ``trusted`` ones (boot nodes) are kept for ever. False if refused."""
         try:
             address = parse_address(text)
         except AddressInvalid:
@@ -113,16 +114,16 @@ class AddressBook:
         known = self._entries.get(address.peer)
         if known is not None:
             if not known.answered and not known.trusted and known.failures:
-                known.address = address
+                known.address, known.group = address, address.group
             return True
         if not trusted and not self._make_room(address):
             return False
-        self._entries[address.peer] = _Entry(address, trusted)
+        self._entries[address.peer] = _Entry(address, trusted, address.group)
         return True
 
     def _make_room(self, address: Address) -> bool:
         group = address.group
-        if sum(entry.address.group == group for entry in self._entries.values()) >= PER_GROUP:
+        if sum(entry.group == group for entry in self._entries.values()) >= PER_GROUP:
             return False
         if len(self._entries) < CAPACITY:
             return True
@@ -139,8 +140,8 @@ class AddressBook:
             if entry is None:
                 if not self._make_room(address):
                     return
-                entry = self._entries[peer] = _Entry(address, False)
-            entry.address = address
+                entry = self._entries[peer] = _Entry(address, False, address.group)
+            entry.address, entry.group = address, address.group
         if entry is not None:
             entry.answered, entry.failures, entry.next_try = max(now, 1), 0, 0
             self._save(self.dump())

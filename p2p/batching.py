@@ -1,7 +1,7 @@
 """Many small messages in one gossip frame. A passive object; times are milliseconds and come from outside.
 
-Each gossip message costs every node a fixed amount of work, whatever its size; at 200 extrinsics a second that work is most
-of it. So extrinsics wait up to `BATCH_TIME` for company. A frame is the encoding of a tuple of byte strings.
+Each gossip message costs every node a fixed amount of work, whatever its size; at 200 extrinsics a second that work
+is most of it. So extrinsics wait up to `BATCH_TIME` for company. A frame is the encoding of a tuple of byte strings.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """py-libp2p's connections, made to survive hostile peers. The numbers in brackets are those of docs/network.md.
 
-Each class here derives from one of the library's and replaces as little as possible. The replaced names are private to the
-library, which is therefore pinned; tests/p2p/test_libp2p.py fails when one of them changes.
+Each class here derives from one of the library's and replaces as little as possible. The replaced names are private
+to the library, which is therefore pinned; tests/p2p/test_libp2p.py fails when one of them changes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
 from libp2p.identity.identify_push.identify_push import ID_PUSH
 from libp2p.io.exceptions import ConnectionClosedError
+from libp2p.network.auto_connector import AutoConnector
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.network.connection.exceptions import RawConnError
 from libp2p.network.connection.raw_connection import RawConnection
@@ -39,7 +40,8 @@ from p2p.places import Places
 
 _log = logging.getLogger(__name__)
 # The library logs an error, some with a traceback, for every odd thing that a peer does: a peer could fill the disk.
-logging.getLogger("libp2p").setLevel(logging.CRITICAL)
+for _name in ("libp2p", "libp2p.network.auto_connector"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 _HEADER = struct.Struct("!BBHII")
 _DATA, _GO_AWAY, _SYN = 0, 3, 1
@@ -166,7 +168,7 @@ class _GuardedMuxer(MuxerMultistream):
     """Makes `GuardedYamux` connections; the library ignores the class that it is told to make [7]."""
 
     def __init__(self, guard: Guard, seconds: float) -> None:
-        super().__init__({YAMUX: Yamux}, int(seconds))
+        super().__init__({TProtocol(YAMUX): Yamux}, int(seconds))
         self._guard = guard
 
     async def new_conn(self, conn: Any, peer_id: ID) -> Yamux:
@@ -174,14 +176,24 @@ class _GuardedMuxer(MuxerMultistream):
         return GuardedYamux(conn, peer_id, self._guard)
 
 
+class _NoDialling(AutoConnector):
+    """The library would dial whomever it has heard of until it has half its connections; `p2p.host` decides here."""
+
+    async def run_background_task(self, nursery: trio.Nursery) -> None:
+        return None
+
+    async def maybe_connect(self) -> None:
+        return None
+
+
 class GuardedSwarm(Swarm):
-    """The library's connection manager with places for inbound connections, and without its own dialling and pruning."""
+    """The library's connection manager with places for inbound connections, and without its own dialling."""
 
     def __init__(self, keys: KeyPair, guard: Guard) -> None:
         peer, store, limits = ID.from_pubkey(keys.public_key), PeerStore(), guard.limits
         store.add_key_pair(peer, keys)
         noise = NoiseTransport(keys, noise_privkey=create_noise_key_pair().private_key)
-        upgrader = TransportUpgrader({NOISE: noise}, {YAMUX: Yamux}, int(limits.handshake_seconds))
+        upgrader = TransportUpgrader({NOISE: noise}, {TProtocol(YAMUX): Yamux}, int(limits.handshake_seconds))
         upgrader.muxer_multistream = _GuardedMuxer(guard, limits.handshake_seconds)
         most = limits.connections
         config = ConnectionConfig(
@@ -196,6 +208,7 @@ class GuardedSwarm(Swarm):
             outbound_stream_protocol_negotiation_timeout=limits.handshake_seconds,
         )
         super().__init__(peer, store, upgrader, [TCP()], RetryConfig(max_retries=0), config)
+        self.auto_connector = _NoDialling(self)
         self._guard = guard
 
     async def _handle_inbound_connection(self, read_write_closer: Any, maddr: Any) -> None:
@@ -234,7 +247,8 @@ class GuardedHost(BasicHost):
     """The library's host without its background identification, which reads without a bound in a task of trio's own."""
 
     def __init__(self, keys: KeyPair, guard: Guard) -> None:
-        super().__init__(GuardedSwarm(keys, guard), disable_identify_address_discovery=True)
+        self.swarm = GuardedSwarm(keys, guard)
+        super().__init__(self.swarm, disable_identify_address_discovery=True)
         self.remove_stream_handler(ID_PUSH)
 
     def _schedule_identify(self, peer_id: ID, *, reason: str) -> None:

@@ -1,31 +1,29 @@
-"""A node's end of the network on real sockets: py-libp2p (TCP, Noise, Yamux, GossipSub 1.1) behind `p2p.interface.Host`.
+"""A node's end of the network on real sockets: py-libp2p (TCP, Noise, Yamux, GossipSub 1.1) behind
+`p2p.interface.Host`.
 
-The library runs under a supervisor, which builds it anew should it fail as a whole. Scores, the address book, the inbox and
-the handlers outlive that.
+The library runs under a supervisor, which builds it anew should it fail as a whole. Scores, the address book, the
+inbox and the handlers outlive that.
 """
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from random import Random
-from typing import Any
 
 import trio
-from libp2p.abc import INotifee
-from libp2p.host.basic_host import IdentifyID
 from libp2p.host.ping import ID as PING
+from libp2p.identity.identify.identify import ID as IDENTIFY
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import info_from_p2p_addr
-from libp2p.rcmgr import Direction
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
 from p2p.addresses import Address, AddressBook, parse_address
 from p2p.containment import Guard, GuardedHost, create_keys, protocol_name
+from p2p.engine import Engine, Notifee, close_host, first_error, probe
 from p2p.identify import read_addresses
 from p2p.inbox import Inbox
 from p2p.interface import (
@@ -65,19 +63,11 @@ def _now() -> int:
     return int(trio.current_time() * 1000)
 
 
-class _Engine:
-    """One build of the library's objects; the supervisor makes another when it fails."""
-
-    def __init__(self, host: GuardedHost, pubsub: GuardedPubsub, guard: Guard, nursery: trio.Nursery) -> None:
-        self.host, self.pubsub, self.guard, self.nursery = host, pubsub, guard, nursery
-        self.peers: dict[PeerId, Peer] = {}
-
-
 class SocketHost:
     """The `p2p.interface.Host` on TCP. Mutable. ``network`` keeps chains apart: it is part of every topic and protocol.
 
-    ``seed`` is the node key of 32 bytes, no account's. ``save`` is given the address book to keep; ``known`` is what it was
-    given last time. Without enough peers it dials those of the book on its own.
+    ``seed`` is the node key of 32 bytes, no account's. ``save`` is given the address book to keep; ``known`` is what it
+    was given last time. Without enough peers it dials those of the book on its own.
     """
 
     def __init__(
@@ -108,7 +98,7 @@ class SocketHost:
         self._responder = Responder(self._limits)
         self.inbox = Inbox(topics, self._limits)
         self._hosts: dict[PeerId, str] = {}
-        self._engine: _Engine | None = None
+        self._engine: Engine | None = None
         self.restarts = 0
 
     @property
@@ -137,19 +127,19 @@ class SocketHost:
                     await self._heartbeat(engine)
             except Exception as error:
                 if not started:
-                    raise _only(error) from None
+                    raise first_error(error) from None
                 _log.exception("the network host failed; it starts again in %s s", _RESTART_SECONDS)
             finally:
-                engine, self._engine = self._engine, None
-                for peer in () if engine is None else tuple(engine.peers):
+                ended, self._engine = self._engine, None
+                for peer in () if ended is None else tuple(ended.peers):
                     self.inbox.put_peer(PeerDisconnected(peer))
             self.restarts += 1
             await trio.sleep(_RESTART_SECONDS)
 
     @asynccontextmanager
-    async def _built(self) -> AsyncIterator[_Engine]:
+    async def _built(self) -> AsyncIterator[Engine]:
         """Build the library's objects, run them, and take them down in an order that frees every socket."""
-        self._listen = await _probe(self._listen)
+        self._listen = await probe(self._listen)
         guard = Guard(self._limits, self._is_welcome, self._on_violation)
         host = GuardedHost(self._keys, guard)
         topics = tuple(f"{self._prefix}/{topic}" for topic in self._topics)
@@ -161,28 +151,30 @@ class SocketHost:
             try:
                 if not host.get_network().listeners:
                     raise AddressInUse(f"nothing can listen on {base}")
-                async with background_trio_service(pubsub), background_trio_service(pubsub.router):
+                async with background_trio_service(pubsub), background_trio_service(pubsub.gossip):
                     await pubsub.wait_until_ready()
                     for topic in topics:
                         await pubsub.subscribe(topic)
                     async with trio.open_nursery() as nursery:
-                        engine = _Engine(host, pubsub, guard, nursery)
-                        host.get_network().register_notifee(_Notifee(self, engine))
+                        engine = Engine(host, pubsub, guard, nursery)
+                        host.get_network().register_notifee(
+                            Notifee(partial(self._on_connected, engine), partial(self._on_disconnected, engine))
+                        )
                         nursery.start_soon(pubsub.send_out)
                         nursery.start_soon(self._maintain, engine)
                         yield engine
                         nursery.cancel_scope.cancel()
             finally:
                 with trio.move_on_after(_CLOSE_SECONDS, shield=True):
-                    await _close(host)
+                    await close_host(host)
 
-    async def _heartbeat(self, engine: _Engine) -> None:
+    async def _heartbeat(self, engine: Engine) -> None:
         while True:
             await trio.sleep(1.0)
             for name in self.inbox.overdue(trio.current_time()):
                 self._judge(engine, name, None, Verdict.IGNORE)
 
-    async def _maintain(self, engine: _Engine) -> None:
+    async def _maintain(self, engine: Engine) -> None:
         """Dial until there are enough peers."""
         while True:
             missing = self._target_peers - len(engine.peers)
@@ -213,7 +205,7 @@ class SocketHost:
         message = Incoming(name, topic.removeprefix(f"{self._prefix}/"), data, peer)
         return self.inbox.put(message, trio.current_time())
 
-    def on_connected(self, engine: _Engine, peer: Peer) -> None:
+    def _on_connected(self, engine: Engine, peer: Peer) -> None:
         """A connection was made; the first one to a peer makes it a peer."""
         self._hosts[peer.id] = parse_address(peer.address).host
         if peer.id not in engine.peers:
@@ -221,19 +213,19 @@ class SocketHost:
             self.inbox.put_peer(PeerConnected(peer))
             engine.nursery.start_soon(self._care_for, engine, peer.id)
 
-    def on_disconnected(self, engine: _Engine, peer: PeerId) -> None:
+    def _on_disconnected(self, engine: Engine, peer: PeerId) -> None:
         """A connection ended; the last one to a peer ends it."""
         if peer in engine.peers and not engine.host.get_network().get_connections(ID.from_base58(peer)):
             del engine.peers[peer]
             del self._hosts[peer]
             self.inbox.put_peer(PeerDisconnected(peer))
 
-    async def _care_for(self, engine: _Engine, peer: PeerId) -> None:
+    async def _care_for(self, engine: Engine, peer: PeerId) -> None:
         """Learn where a peer listens, then ask it for signs of life until it gives none [12]."""
         connected = engine.peers[peer]
         try:
             with trio.move_on_after(self._limits.ping_timeout_seconds):
-                async with open_pipe(engine.host, peer, str(IdentifyID)) as pipe:
+                async with open_pipe(engine.host, peer, str(IDENTIFY)) as pipe:
                     for address in await read_addresses(pipe, peer, self._hosts.get(peer, "")):
                         self.book.learn(address)
                 self.book.on_answered(peer, None, _now())
@@ -245,7 +237,7 @@ class SocketHost:
                 self.disconnect(peer)
                 return
 
-    async def _is_alive(self, engine: _Engine, peer: PeerId) -> bool:
+    async def _is_alive(self, engine: Engine, peer: PeerId) -> bool:
         question = self._random.randbytes(32)
         try:
             with trio.move_on_after(self._limits.ping_timeout_seconds):
@@ -281,13 +273,13 @@ class SocketHost:
                 await engine.host.connect(info)
         except Exception as error:
             self.book.on_failed(target.peer, _now())
-            raise PeerUnreachable(f"{address}: {_only(error)}") from None
+            raise PeerUnreachable(f"{address}: {first_error(error)}") from None
         finally:
-            engine.host.get_network().unblock_peer(info.peer_id)  # a failed dial would bar the next for a minute [10]
+            engine.host.swarm.unblock_peer(info.peer_id)  # a failed dial would bar the next for a minute [10]
         self.book.on_answered(target.peer, target, _now())
         return target.peer
 
-    def _running(self) -> _Engine:
+    def _running(self) -> Engine:
         if self._engine is None:
             raise PeerUnreachable("the network host is not running")
         return self._engine
@@ -310,7 +302,7 @@ class SocketHost:
         if self._engine is not None:
             self._judge(self._engine, message.id, message, verdict)
 
-    def _judge(self, engine: _Engine, name: bytes, message: Incoming | None, verdict: Verdict) -> None:
+    def _judge(self, engine: Engine, name: bytes, message: Incoming | None, verdict: Verdict) -> None:
         if not self.inbox.judged(name):
             return
         if verdict is Verdict.ACCEPT:
@@ -375,58 +367,3 @@ class SocketHost:
         _log.info("%s is banned: %s", peer, reason)
         self.scores.ban(peer, self._hosts.get(peer, ""), int(seconds * 1000), _now())
         self.disconnect(peer)
-
-
-class _Notifee(INotifee):
-    """Passes the library's news of connections on."""
-
-    def __init__(self, host: SocketHost, engine: _Engine) -> None:
-        self._host, self._engine = host, engine
-
-    async def connected(self, network: Any, conn: Any) -> None:
-        address, port = conn.muxed_conn.get_remote_address() or ("0.0.0.0", 0)
-        peer = conn.muxed_conn.peer_id.to_base58()
-        kind = "ip6" if ":" in address else "ip4"
-        text = str(Address(kind, address, port, peer))
-        self._host.on_connected(self._engine, Peer(peer, text, conn.direction is Direction.INBOUND))
-
-    async def disconnected(self, network: Any, conn: Any) -> None:
-        self._host.on_disconnected(self._engine, conn.muxed_conn.peer_id.to_base58())
-
-    async def opened_stream(self, network: Any, stream: Any) -> None: ...
-
-    async def closed_stream(self, network: Any, stream: Any) -> None: ...
-
-    async def listen(self, network: Any, multiaddr: Any) -> None: ...
-
-    async def listen_close(self, network: Any, multiaddr: Any) -> None: ...
-
-
-async def _probe(address: Address) -> Address:
-    """Make sure that nobody listens there, and pick a port where none was given: the library does neither [4]."""
-    try:
-        family = trio.socket.AF_INET6 if address.kind == "ip6" else trio.socket.AF_INET
-        with trio.socket.socket(family, trio.socket.SOCK_STREAM) as probe:
-            probe.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_REUSEADDR, 1)
-            await probe.bind((address.host, address.port))
-            return Address(address.kind, address.host, probe.getsockname()[1], "")
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise AddressInUse(f"another program listens on {address}") from None
-        raise AddressInvalid(f"{address}: {error.strerror}") from None
-
-
-async def _close(host: GuardedHost) -> None:
-    """Close every socket at once, then let the library say goodbye to nobody."""
-    async with trio.open_nursery() as nursery:
-        for connections in host.get_network().get_connections_map().values():
-            for connection in connections:
-                nursery.start_soon(connection.muxed_conn.abort)  # type: ignore[attr-defined]
-    await host.close()
-
-
-def _only(error: Exception) -> Exception:
-    """Return the first error of a group."""
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    return error

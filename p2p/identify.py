@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from google.protobuf.message import DecodeError
 from libp2p.identity.identify.pb.identify_pb2 import Identify
 from multiaddr import Multiaddr
 
@@ -25,10 +24,11 @@ async def read_addresses(pipe: Pipe, peer: PeerId, seen_at: str) -> list[str]:
             raise Malformed(f"an identify record of {size} bytes or more")
         if digit < 0x80:
             break
+    data = await pipe.receive_exactly(size)
     record = Identify()
     try:
-        record.ParseFromString(await pipe.receive_exactly(size))
-    except DecodeError:
+        record.ParseFromString(data)
+    except Exception:
         raise Malformed("an identify record that cannot be read") from None
     addresses = []
     for raw in record.listen_addrs[:_ADDRESSES]:

@@ -1,9 +1,9 @@
 """What waits for the application: events about peers, and messages that wait for their verdict.
 
-Every bound states what happens beyond it. Events about peers are merged: at most one of each kind waits for a peer. Messages
-are bounded by count and bytes for each topic, and by count for each peer; a newer one is dropped without blame and
-forgotten, so that it may come again when there is room. Topics are served in the order in which they were configured:
-votes before blocks before extrinsics, whatever the flood.
+Every bound states what happens beyond it. Events about peers are merged: at most one of each kind waits for a peer.
+Messages are bounded by count and bytes for each topic, and by count for each peer; a newer one is dropped without
+blame and forgotten, so that it may come again when there is room. Topics are served in the order in which they were
+configured: votes before blocks before extrinsics, whatever the flood.
 """
 
 from __future__ import annotations

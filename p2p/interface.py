@@ -21,7 +21,7 @@ Errors, by who is at fault::
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
@@ -118,8 +118,8 @@ class Incoming:
 Event = PeerConnected | PeerDisconnected | Incoming
 Handler = Callable[[PeerId, bytes], Awaitable[bytes]]
 """Answers one request. It may raise `RequestRefused` with a reason; any other exception is told as "failed"."""
-StreamHandler = Callable[[PeerId, bytes], AsyncIterator[bytes]]
-"""Answers one request by chunks of at most `Limits.chunk_bytes`; it is only asked for as many as the peer reads."""
+StreamHandler = Callable[[PeerId, bytes], AsyncGenerator[bytes, None]]
+"""Answers one request by chunks, best of 64 to 512 KiB; it is asked for one when the peer is ready to read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +130,6 @@ class Limits:
     """Longest gossip message."""
     request_bytes: int = 1024 * 1024
     """Longest request. How long its answer may be, the asker says."""
-    chunk_bytes: int = 512 * 1024
-    """Longest chunk of a streamed answer."""
     connections: int = 64
     connections_per_address: int = 16
     """Connections from one IP address, in whatever state; a newcomer over it is closed at once."""
@@ -144,15 +142,11 @@ class Limits:
     """Streams that a peer may have open at once; one more is reset."""
     stream_rate: float = 500.0
     """Streams a second that a peer may open on average (twice that in a burst) before it is disconnected."""
-    window_bytes: int = 1024 * 1024
-    """What a peer may send on a stream ahead of its reader. More is a violation and ends the connection."""
     buffered_bytes: int = 32 * 1024 * 1024
     """Unread bytes of all streams of a connection. More ends the connection."""
-    queued_bytes: int = 1024 * 1024
-    """Bytes waiting for a connection's socket. Writers wait above it."""
     gossip_queue_bytes: int = 16 * 1024 * 1024
     gossip_queue_frames: int = 1024
-    """Gossip waiting for one peer; beyond either, the oldest frame that carries messages is dropped."""
+    """Gossip waiting for one peer; beyond either, a new frame is dropped. The peer hears of it later and may ask."""
     requests_per_peer: int = 16
     """Requests of one peer that are answered at once; one more is refused."""
     request_seconds: float = 30.0

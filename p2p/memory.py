@@ -1,9 +1,10 @@
 """A network in memory whose time, losses and delays come from a seed: the same seed, the same history.
 
-Passive: nothing here waits, and time (seconds) comes from outside, so a simulator can run an hour of it in a moment. A
-`MemoryNetwork` carries packets between named nodes: a heap of deliveries, each with its time. A *link* says how a packet
-between two nodes fares; a *partition* lets none pass between its groups. A `MemoryNode` is one node's end: it floods
-accepted messages to its neighbours, and matches answers to requests. Both are driven by `MemoryNetwork.pop_due`.
+Passive: nothing here waits, and time (seconds) comes from outside, so a simulator can run an hour of it in a moment.
+A `MemoryNetwork` carries packets between named nodes: a heap of deliveries, each with its time. A *link* says how a
+packet between two nodes fares; a *partition* lets none pass between its groups. A `MemoryNode` is one node's end: it
+floods accepted messages to its neighbours, and matches answers to requests. Both are driven by
+`MemoryNetwork.pop_due`.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A part of an answer: a chunk, the end, or a refusal with its reason; or, the other way, leave for one more chunk."""
+    """A part of an answer: a chunk, the end, or a refusal with its reason; or, the other way, leave for one more."""
 
     ticket: int
     kind: str
@@ -174,7 +175,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A part of the answer to this node's request: "chunk", "end" or "refused"; or "more", for this node's own answer."""
+    """A part of the answer to this node's request: "chunk", "end" or "refused"; "more" is for its own answer."""
 
     peer: PeerId
     ticket: int

@@ -1,10 +1,12 @@
-"""`p2p.interface.Host` on a simulated network: for tests of what stands above a host, with trio's clock or a test's own.
+"""`p2p.interface.Host` on a simulated network: for tests of what stands above a host, with trio's clock or a test's
+own.
 
 `MemoryWorld` moves the packets of one `MemoryNetwork` when their time has come.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
@@ -80,7 +82,7 @@ class MemoryHost:
         self._peers: dict[PeerId, Peer] = {}
         self._arrivals: dict[PeerId, trio.Event] = {}
         self._handlers: dict[str, StreamHandler] = {}
-        self._answers: dict[int, trio.MemorySendChannel[tuple[str, bytes]]] = {}
+        self._answers: dict[int, tuple[PeerId, trio.MemorySendChannel[tuple[str, bytes]]]] = {}
         self._credits: dict[tuple[PeerId, int], trio.Semaphore] = {}
         self._nursery: trio.Nursery | None = None
 
@@ -122,8 +124,7 @@ class MemoryHost:
                 case PeerConnected():
                     self._on_connected(event)
                 case PeerDisconnected():
-                    if self._peers.pop(event.id, None) is not None:
-                        self.inbox.put_peer(event)
+                    self._on_disconnected(event)
                 case Incoming():
                     if not self.inbox.put(event, trio.current_time()):
                         self._node.forget(event.id)
@@ -142,16 +143,21 @@ class MemoryHost:
             self.inbox.put_peer(event)
             self._arrivals.pop(peer.id, trio.Event()).set()
 
+    def _on_disconnected(self, event: PeerDisconnected) -> None:
+        if self._peers.pop(event.id, None) is not None:
+            self.inbox.put_peer(event)
+        for peer, sender in self._answers.values():
+            if peer == event.id:
+                sender.close()
+
     def _on_answered(self, event: Answered) -> None:
         if event.kind == "more":
             semaphore = self._credits.get((event.peer, event.ticket))
             if semaphore is not None:
                 semaphore.release()
         elif event.ticket in self._answers:
-            try:
-                self._answers[event.ticket].send_nowait((event.kind, event.data))
-            except trio.WouldBlock:
-                return  # more than was asked for
+            with contextlib.suppress(trio.WouldBlock, trio.ClosedResourceError):  # more than was asked for
+                self._answers[event.ticket][1].send_nowait((event.kind, event.data))
 
     async def _respond(self, question: Asked, credit: trio.Semaphore) -> None:
         handler = self._handlers.get(question.protocol)
@@ -180,7 +186,7 @@ class MemoryHost:
     # What the node asks for.
 
     async def dial(self, address: str) -> PeerId:
-        empty, kind, peer = (address.split("/") + ["", ""])[:3]
+        empty, kind, peer = [*address.split("/"), "", ""][:3]
         if empty or kind != "memory" or not peer:
             raise AddressInvalid(f"{address!r} is not like /memory/NAME")
         if self._is_banned(peer) or peer == self._id:
@@ -249,7 +255,7 @@ class MemoryHost:
             raise MessageTooLarge(f"a request of {len(payload)} bytes where {self._limits.request_bytes} are allowed")
         ticket = self._node.ask(peer, protocol, payload, trio.current_time())
         sender, receiver = trio.open_memory_channel[tuple[str, bytes]](_MESSAGE_QUEUE)
-        self._answers[ticket] = sender
+        self._answers[ticket] = (peer, sender)
         try:
             async with aclosing(self._chunks(peer, ticket, receiver, limit, timeout)) as chunks:
                 yield chunks
@@ -272,7 +278,10 @@ class MemoryHost:
             self._world.wake()
             kind, data = "", b""
             with trio.move_on_after(timeout) as scope:
-                kind, data = await receiver.receive()
+                try:
+                    kind, data = await receiver.receive()
+                except trio.EndOfChannel:
+                    raise RequestFailed(f"{peer} has gone") from None
             if scope.cancelled_caught:
                 raise RequestTimedOut(f"{peer} does not answer in time")
             if kind == "end":

@@ -1,7 +1,7 @@
 """How many may be connected, and from where: a place for every inbound connection, from its first byte to its last.
 
-A place is *pending* during the handshake. Where all places are taken by pending connections, the one that has been at it
-longest makes room, so that idle sockets do not lock newcomers out. A place taken by a finished handshake is kept.
+A place is *pending* during the handshake. Where all places are taken by pending connections, the one that has been at
+it longest makes room, so that idle sockets do not lock newcomers out. A place taken by a finished handshake is kept.
 """
 
 from __future__ import annotations

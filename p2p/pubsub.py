@@ -1,9 +1,9 @@
 """py-libp2p's GossipSub 1.1, with the application's verdict before the relay, and hostile frames contained.
 
 A message is known by the hash of its topic and data, so the same bytes are delivered once, whoever signed them (the
-library's own memory goes by author and number, which anybody can vary). The library's validators can only say yes or no,
-deliver a message again while they are slow, and kill the process when they raise [8, 9]; so none is used: a message waits
-outside the library, and enters its router when it has been accepted.
+library's own memory goes by author and number, which anybody can vary). The library's validators can only say yes or
+no, deliver a message again while they are slow, and kill the process when they raise [8, 9]; so none is used: a
+message waits outside the library, and enters its router when it has been accepted.
 """
 
 from __future__ import annotations
@@ -139,9 +139,10 @@ class GuardedPubsub(Pubsub):
         on_message: Callable[[PeerId, str, bytes, bytes], bool],
         on_violation: Callable[[PeerId, str], None],
     ) -> None:
+        self.gossip = GuardedRouter(parameters)
         super().__init__(
             host,
-            GuardedRouter(parameters),
+            self.gossip,
             max_inbound_rpc_size=limits.message_bytes + _FRAME_OVERHEAD,
             max_subscriptions_per_rpc=len(topics) * 4,
             max_subscriptions_per_peer=len(topics),
@@ -174,7 +175,8 @@ class GuardedPubsub(Pubsub):
         frame.ParseFromString(data)
         frame.ClearField("senderRecord")
         control = frame.control
-        ids = sum(len(entry.messageIDs) for entry in (*control.ihave, *control.iwant))
+        ids = sum(len(entry.messageIDs) for entry in control.ihave)
+        ids += sum(len(entry.messageIDs) for entry in control.iwant)
         entries = len(control.graft) + len(control.prune) + len(frame.publish) + len(frame.subscriptions) + ids
         if entries > _MOST_ENTRIES:
             raise ValueError(f"{entries} entries in one frame")

@@ -1,9 +1,10 @@
 """One question and its answer, on a stream of its own.
 
-Everything on the stream is a message: its length in four bytes, then its bytes. The asker sends the question, and from then
-on one *credit* (an empty message) for each chunk that it is ready to read; a chunk has a status byte in front: a chunk,
-the end, or a refusal with its reason. A sender that is not being read would otherwise be cut off after five seconds [12],
-and a slow reader would hold megabytes. Asking for less than everything is how a long answer is resumed.
+Everything on the stream is a message: its length in four bytes, then its bytes. The asker sends the question, and
+from then on one *credit* (an empty message) for each chunk that it is ready to read; a chunk has a status byte in
+front: a chunk, the end, or a refusal with its reason. A sender that is not being read would otherwise be cut off
+after five seconds [12], and a slow reader would hold megabytes. Asking for less than everything is how a long answer
+is resumed.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ async def open_pipe(host: GuardedHost, peer: PeerId, protocol: str) -> AsyncIter
     """Open a stream for a protocol; at the end of the context it is over, whatever happened [13]."""
     with trio.move_on_after(_OPEN_SECONDS, shield=True):  # half an opening would leak its place in the multiplexer
         stream = await host.new_stream(ID.from_base58(peer), [protocol_name(protocol)])
-    if stream is None:  # type: ignore[unreachable]
+    if stream is None:
         raise RequestTimedOut(f"{protocol}: the peer opens no stream")
     try:
         yield Pipe(stream)

@@ -1,4 +1,5 @@
-"""Who is trusted how much: points per peer, and bans. A passive object; times are milliseconds and come from outside.
+"""Who is trusted how much: points per peer, and bans. A passive object; times are milliseconds and come from
+outside.
 
 A *score* is the sum of points reported about a peer; it halves every `HALF_LIFE`. A peer that falls to `BAN_SCORE` is
 *banned*: no connection and no message of it is taken for a while, twice as long each time. Ids cost nothing, so once

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator
+from itertools import pairwise
 
 import pytest
 import trio
@@ -97,8 +99,9 @@ async def test_a_banned_peer_stays_out_in_both_directions(kind: str) -> None:
         await gone(second)
         with pytest.raises(PeerBanned):
             await first.dial(second.addresses()[0])
-        with pytest.raises(NetworkError):
+        with contextlib.suppress(NetworkError):  # the handshake may be over before the victim hangs up
             await second.dial(first.addresses()[0])
+        with pytest.raises(NetworkError):
             await second.request(first.id, "/none", b"", limit=1, timeout=PATIENCE)
         assert first.peers() == ()
 
@@ -155,7 +158,7 @@ async def test_the_same_bytes_are_delivered_once(kind: str) -> None:
 async def test_every_node_of_a_line_hears_and_topics_keep_their_order_of_precedence(kind: str) -> None:
     async with hosts(kind) as make:
         line = [await make(number) for number in range(1, 5)]
-        for first, second in zip(line, line[1:], strict=False):
+        for first, second in pairwise(line):
             await connect(first, second)
         await until_delivered(line[0], line[1], "votes", b"warm")
         await until_delivered(line[2], line[3], "votes", b"warm too")
@@ -247,10 +250,14 @@ async def test_a_long_answer_comes_in_chunks_no_faster_than_it_is_read(kind: str
                 read += 1
                 assert len(produced) <= read + 2
         assert read == 40
-        with pytest.raises(AnswerInvalid):
+
+        async def read_too_much() -> None:
             async with client.stream(server.id, "/numbers/1", b"", limit=350_000, timeout=PATIENCE) as chunks:
                 async for _ in chunks:
                     pass
+
+        with pytest.raises(AnswerInvalid):
+            await read_too_much()
 
 
 @pytest.mark.trio
