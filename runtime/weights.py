@@ -16,6 +16,7 @@ CALLS = {
     "balances.transfer": 150_000,
     "balances.transfer_all": 160_000,
     "balances.transfer_keep_alive": 150_000,
+    "disputes.cancel": 1_000_000,
     "disputes.open": 1_000_000,
     "disputes.play": 1_000_000,
     "disputes.play.group": 8_000_000,

@@ -87,7 +87,7 @@ def test_a_whistleblower_finds_what_no_audit_drew(market: Market) -> None:
     market.verifier("//Verifier1")
     market.solver("//Mallory", "corrupt", step=6)
     market.whistleblower("//Whistle", extra_segments=3)
-    names = [market.submit(tiny_task(salt, audits=1)) for salt in range(4)]
+    names = [market.submit(tiny_task(salt, audits=1)) for salt in range(8)]
     market.run(lambda: all(market.task(name).attempt == 1 and market.task(name).slashes for name in names))
     challengers = {dispute.challenger for _, dispute in market.chain.items(disputes.DISPUTES)}
     assert challengers == {VERIFIER1, WHISTLE}
