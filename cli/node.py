@@ -14,7 +14,7 @@ from cli.dev import default_base_path, parse_size
 from cli.output import console, fail, say
 from node.config import NodeConfig
 from node.keystore import Keystore, SeedSigner
-from node.networks import NetworkConfig, development_session, local_genesis
+from node.networks import NetworkConfig, development_node_key, development_session, local_genesis
 from runtime.crypto import to_ss58
 from runtime.errors import SolventError
 from runtime.genesis import parse_genesis
@@ -130,6 +130,7 @@ def command(
                 blob_account_capacity=capacity // 2,
             ),
             signer,
+            development_node_key(known) if known else None,
             listen_addr or f"/ip4/0.0.0.0/tcp/{port}",
             bootnodes,
         )

@@ -51,13 +51,13 @@ class NetworkNode(BaseNode):
     """One node of a network, a validator when it has a session key. Mutable; `run` serves until it is told to stop."""
 
     def __init__(self, config: NetworkConfig, on_finalized: Callable[[int, bytes], None] = lambda *_: None) -> None:
-        """As `BaseNode`; also makes the node key on first use. ``on_finalized`` hears of every finalized head."""
+        """As `BaseNode`; may make a node key, too. ``on_finalized`` hears of every finalized head."""
         super().__init__(config.node, is_primary)
         self.chain = ChainNode(self.ledger, self.pool, config.signer)
         self.is_validator = config.signer is not None
         folder = config.folder
         self.host = SocketHost(
-            load_node_key(folder),
+            config.node_key or load_node_key(folder),
             self.ledger.genesis_hash.hex(),
             TOPICS,
             config.listen,

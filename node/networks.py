@@ -58,6 +58,11 @@ def development_session(name: str) -> SeedSigner:
     return development_signer(f"{name}//session")
 
 
+def development_node_key(name: str) -> bytes:
+    """The node key of the same validator, so that its address on the network can be written down beforehand."""
+    return development_signer(f"{name}//node").seed
+
+
 def local_genesis() -> dict[str, Any]:
     """The network of Alice, Bob, Charlie and Dave."""
     validators = [
@@ -68,10 +73,14 @@ def local_genesis() -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
-    """How one node takes part in a network. ``signer`` is a validator's session key; a full node has none."""
+    """How one node takes part in a network. ``signer`` is a validator's session key; a full node has none.
+
+    Without a ``node_key`` the one in `folder` counts, which is made on first use.
+    """
 
     node: NodeConfig
     signer: SeedSigner | None = None
+    node_key: bytes | None = None
     listen: str = "/ip4/0.0.0.0/tcp/30333"
     bootnodes: tuple[str, ...] = ()
 
@@ -104,6 +113,7 @@ def load_peers(folder: Path) -> bytes:
 
 def save_peers(folder: Path, data: bytes) -> None:
     """Keep the address book for the next start. What a crash loses of it is only asked for again."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = folder / ".peers.json.new"
     temporary.write_bytes(data)
     temporary.replace(folder / "peers.json")
