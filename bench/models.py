@@ -66,7 +66,9 @@ def capture_step(shape: Shape) -> CheckedProgram:
         model = build_model(shape.layers)
     model = model.to_empty(device="cpu")
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
-    task = capture_task(model, nn.CrossEntropyLoss(), optimizer, shape.fields, batch_size=shape.batch, steps=1)
+    initial = {name: (-0.1, 0.1) for name, _ in model.named_parameters()}
+    loss = nn.CrossEntropyLoss()
+    task = capture_task(model, loss, optimizer, shape.fields, batch_size=shape.batch, steps=1, initial=initial)
     return task.check()[0]
 
 

@@ -15,6 +15,7 @@ from runtime.dispute.moves import Move, Party
 from runtime.dispute.records import Game, Verdict
 from runtime.pallet import Context
 from runtime.pallets import disputes, proofs, tasks
+from runtime.pallets.disputes.lines import join
 from runtime.pallets.disputes.outcome import process_cancellations
 from runtime.pallets.disputes.storage import CANCELLATIONS, TIMEOUTS, Pointless, Timeout
 from runtime.parameters import TOKEN
@@ -49,19 +50,22 @@ class Position:
     decides: bool
 
 
-def play_positions(fault: Fault) -> list[Position]:
-    """A whole game against a faulty defender, move by move."""
+def replay(fault: Fault | None = None) -> ReferenceTracer:
+    """A segment of the wide program, computed by the interpreter."""
     program = fat.checked(fat.wide_program(PADDING))
-    job, inputs = fat.fat_job(program.program)
-    cheat, honest = ReferenceTracer(program, job, inputs, fault), ReferenceTracer(program, job, inputs)
+    return ReferenceTracer(program, *fat.fat_job(program.program), fault)
+
+
+def play_positions(cheat: ReferenceTracer, honest: ReferenceTracer) -> list[Position]:
+    """A whole game against a faulty defender, move by move."""
     players = {Party.DEFENDER: Defender(cheat).next_move, Party.CHALLENGER: Challenger(honest).next_move}
-    game: Game | Verdict = open_game(Claim(job, cheat.state_roots()[-1]))
+    game: Game | Verdict = open_game(Claim(cheat.job, cheat.state_roots()[-1]))
     positions: list[Position] = []
     while not isinstance(game, Verdict):
         mover = turn(game)
         move = players[mover](game)
         assert move is not None
-        after = apply_move(game, program, move, mover)
+        after = apply_move(game, cheat.checked, move, mover)
         positions.append(Position(game, move, mover, len(positions), isinstance(after, Verdict)))
         game = after
     assert game.winner is Party.CHALLENGER
@@ -71,8 +75,9 @@ def play_positions(fault: Fault) -> list[Position]:
 def heaviest_positions() -> dict[str, Position]:
     """Of each kind of move the longest one that goes on, and of each kind that decides, one: ``Kind`` and ``Kind!``."""
     found: dict[str, Position] = {}
+    honest = replay()
     for name, fault in FAULTS.items():
-        for position in play_positions(fault):
+        for position in play_positions(replay(fault), honest):
             kind = type(position.move).__name__ + ("!" if position.decides else "")
             if kind == "PostGroup":
                 found[f"{kind} {name}"] = position
@@ -88,8 +93,6 @@ def moves(world: World) -> Iterator[Case]:
         world.write(lambda state, number=number, position=position: put_dispute(  # type: ignore[misc]
             state, name, number, position))  # fmt: skip
         mover = fat.SOLVER if position.mover is Party.DEFENDER else fat.CHALLENGER
-        world.write(lambda state, number=number: disputes.OPEN_DISPUTES.put(  # type: ignore[misc]
-            state, name, (*range(1, number + 1), *range(1000, 1000 + OTHERS))))  # fmt: skip
         yield Case(f"disputes.play.{kind}", call(mover, disputes.Play(number, position.number, position.move)))
     yield Case("disputes.timeout", silence(1))
     yield Case("disputes.cancellations", cancel_portion(name))
@@ -129,6 +132,7 @@ def put_dispute(state: State, name: bytes, number: int, position: Position) -> N
 def put_record(state: State, name: bytes, number: int, challenger: bytes, game: Game, played: int) -> None:
     dispute = disputes.Dispute(
         task=name,
+        attempt=1,
         segment=SEGMENT,
         challenger=challenger,
         defender=fat.SOLVER,
@@ -146,6 +150,7 @@ def put_record(state: State, name: bytes, number: int, challenger: bytes, game: 
     )
     disputes.DISPUTES.put(state, number, dispute)
     disputes.GAMES.put(state, number, game)
+    join(state, name, 1, number)
     proofs.DISPUTES.put(state, proofs.DisputeKey(name, SEGMENT, challenger), 1)
     give_held(state, challenger, 10**6 * TOKEN, {disputes.bond_reason(number): DISPUTE_BOND})
 
@@ -168,9 +173,8 @@ def cancel_portion(name: bytes) -> Action:
     """The hook with one portion of pointless disputes."""
 
     def run(ctx: Context) -> None:
-        portion = disputes.parameters(ctx.state).cancellations_at_once
         CANCELLATIONS.cursor.put(ctx.state, type(CANCELLATIONS.cursor.default)(ctx.number, 0))
-        CANCELLATIONS.schedule(ctx.state, ctx.number, Pointless(tuple(range(1000, 1000 + portion))))
+        CANCELLATIONS.schedule(ctx.state, ctx.number, Pointless(1000))
         process_cancellations(ctx)
         assert not disputes.GAMES.contains(ctx.state, 1000)
 

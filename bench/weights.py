@@ -18,6 +18,7 @@ from bench.weight_cases import LARGE_NODES, LONG_REMARK, PADDINGS, SMALL_NODES, 
 from node.config import development_genesis
 from runtime import weights
 from runtime.codec import encode
+from runtime.parameters import DEV
 
 MARGIN = 2
 """Weights are so many times the measured percentile."""
@@ -33,6 +34,7 @@ def compute_entries(measured: Mapping[str, int]) -> dict[str, int]:
     hashing = [cost for name, cost in moves.items() if "!" not in name and "PostGroup" not in name]
     entries["disputes.play"] = max(hashing)
     entries["disputes.play.group"] = max(executing) - max(hashing)
+    entries["disputes.cancel"] = measured["disputes.cancellations"] // DEV.disputes.cancellations_at_once
     checkpoint = (measured["proofs.register.long"] - measured["proofs.register"]) // (fat.SEGMENTS - 64)
     entries["proofs.register.checkpoint"] = max(checkpoint, 0)
     entries["proofs.register"] = measured["proofs.register"] - 65 * entries["proofs.register.checkpoint"]
@@ -50,7 +52,7 @@ def compute_entries(measured: Mapping[str, int]) -> dict[str, int]:
 def _cost_of_byte(measured: Mapping[str, int], padding: str) -> int:
     """Nanoseconds that a byte more of a program costs when it is filled with these nodes."""
     large = encode(fat.wide_program(LARGE_NODES, PADDINGS[padding]))
-    extra = len(large) - len(encode(fat.wide_program(SMALL_NODES)))
+    extra: int = len(large) - len(encode(fat.wide_program(SMALL_NODES)))
     return (measured[f"tasks.submit.{padding}"] - measured["tasks.submit"]) // extra
 
 
@@ -60,7 +62,7 @@ def committed_entries() -> dict[str, int]:
 
 def round_up(nanoseconds: int) -> int:
     """Two significant digits, rounded up: what noise leaves of a measurement."""
-    unit = 10 ** max(len(str(nanoseconds)) - 2, 0)
+    unit: int = 10 ** max(len(str(nanoseconds)) - 2, 0)
     return -(-nanoseconds // unit) * unit
 
 
@@ -68,7 +70,7 @@ def run(
     quick: bool = False, progress: Progress = silent, target: Path | None = None, samples: int = 0, accounts: int = 0
 ) -> Report:
     """Measure; with ``target``, rewrite that file's table."""
-    samples, seconds = samples or (20 if quick else 150), 0.5 if quick else 5.0
+    samples, seconds = samples or (20 if quick else 150), 0.6 if quick else 8.0
     measured: dict[str, int] = {}
     with open_world(development_genesis(), accounts or ACCOUNTS) as world:
         for case in all_cases(world):

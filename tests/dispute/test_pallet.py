@@ -41,8 +41,10 @@ REAL = replace(
     steps=4,
     checkpoint_interval=2,
     audits=2,
+    price_limit=10_000_000,
 )
-"""A task that can really be trained: an initialisation and two segments of two steps."""
+"""A task that can really be trained: an initialisation and two segments of two steps. It pays enough that a reward is
+more than the fees of a dispute."""
 HONEST, CHEAT = None, WrongOperand(1, 0, 2, 0, 1 << 26)
 ALICE, BOB = WHISTLEBLOWERS
 

@@ -51,15 +51,15 @@ def test_transfers_that_cannot_be_made_leave_no_trace(chain: TestChain) -> None:
     chain.reject("//Zoe", balances.Transfer(BOB, 10**9), "InsufficientBalance")
     chain.reject("//Zoe", balances.Transfer(BOB, 2**63 - 1), "InsufficientBalance")
     chain.reject("//Zoe", balances.Transfer(account("//Nobody"), DEPOSIT - 1), "ExistentialDeposit")
-    left = balances.free(chain.state, ZOE) - 800_000
+    left = balances.free(chain.state, ZOE) - 1_400_000
     chain.reject("//Zoe", balances.TransferKeepAlive(BOB, left), "KeepAlive")
 
 
 def test_what_is_left_below_the_deposit_is_burned_with_its_account(chain: TestChain) -> None:
     issuance = balances.ISSUANCE.get(chain.state)
-    all_but_dust = balances.free(chain.state, ZOE) - 800_000
+    all_but_dust = balances.free(chain.state, ZOE) - 1_400_000
     receipt = chain.submit("//Zoe", balances.Transfer(BOB, all_but_dust))
-    dust = 800_000 - receipt.fee
+    dust = 1_400_000 - receipt.fee
     assert 0 < dust < DEPOSIT
     assert chain.events(balances.AccountRemoved) == [balances.AccountRemoved(ZOE, dust)]
     assert balances.ISSUANCE.get(chain.state) == issuance - dust

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runtime.codec import U32, U63, AccountId, Hash, Record, encode, replace
 from runtime.dispute.game import apply_move, open_game, turn
-from runtime.dispute.moves import Move, OpenOperand, Party, PostGroup
+from runtime.dispute.moves import Move, OpenOperand, OpenValue, Party, PostGroup
 from runtime.dispute.records import Cursor, Game, Verdict
 from runtime.market_parameters import parts_of
 from runtime.pallet import Context
@@ -62,9 +62,9 @@ def may_play(state: State, origin: bytes, args: Play) -> bool:
 
 
 def weigh_play(args: Play) -> int:
-    """Groups and operand openings execute up to 64 operations; the others hash a bounded number of nodes."""
-    executes = isinstance(args.move, PostGroup | OpenOperand)
-    return CALLS["disputes.play"] + (CALLS["disputes.play.group"] if executes else 0)
+    """Groups and openings execute operations and may end the game; the others hash a bounded number of nodes."""
+    decides = isinstance(args.move, PostGroup | OpenOperand | OpenValue)
+    return CALLS["disputes.play"] + (CALLS["disputes.play.group"] if decides else 0)
 
 
 @PALLET.call(weight=CALLS["disputes.open"], operational=may_open, name="open")
