@@ -126,6 +126,7 @@ class Finality:
             self._ledger.finalized,
             self._recall(current.set_id),
             self._gossip,
+            self._ledger.verify,
         )
 
     def _recall(self, set_id: int) -> Memory:

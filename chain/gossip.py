@@ -34,7 +34,7 @@ def judge_announcement(
     if header.number <= ledger.finalized_number:
         return "ignore", None
     try:
-        validate_seal(header, ledger.genesis_hash)
+        validate_seal(header, ledger.genesis_hash, ledger.verify)
         slot = slot_of_header(header)
         if clock.judge(slot, now) == "too early":
             return "ignore", None

@@ -158,7 +158,7 @@ class Importer:
         arrival = Arrival(hash_, block, peer, justification, size)
         try:
             slot = slot_of_header(header)
-            validate_seal(header, self._ledger.genesis_hash)
+            validate_seal(header, self._ledger.genesis_hash, self._ledger.verify)
         except InvalidBlock as error:
             return self._reject(arrival, str(error))
         if self._clock.judge(slot, now) == "too early":

@@ -15,9 +15,9 @@ from chain.db import Batch, Database
 from chain.effects import Commit, Effect, NewBest, NewFinalized
 from chain.fork_choice import Rank
 from chain.store import DEFAULT_WINDOW, JOURNAL, SCHEMA_VERSION, JournalEntry, Outcome, Store, pack_changes
-from chain.verify import validate_seal
+from chain.verify import Verify, validate_seal
 from chain.views import BlockState, Layer, ReadCache, layer_of
-from runtime import merkle
+from runtime import crypto, merkle
 from runtime.block import Block, Header, genesis_header, header_hash
 from runtime.codec import encode
 from runtime.errors import InvalidBlock, SolventError
@@ -52,7 +52,7 @@ class Execution:
             raise UnknownBlock(f"the parent {block.header.parent.hex()} of block {block.header.number} is unknown")
         self._view = ledger.state_at(block.header.parent)
         self._state = State(ReadCache(self._view))
-        validate_seal(block.header, ledger.genesis_hash)
+        validate_seal(block.header, ledger.genesis_hash, ledger.verify)
         self._execution = BlockExecution(self._state, parent, block, is_verified)
 
     def step(self) -> bool:
@@ -80,7 +80,12 @@ IsPrimary = Callable[[Header, State], bool]
 class Ledger:
     """Blocks and state of one node. Mutable: `open_ledger` makes one, `on_executed` and `finalize` grow it."""
 
-    def __init__(self, store: Store, is_primary: IsPrimary = lambda header, state: False) -> None:
+    def __init__(
+        self,
+        store: Store,
+        is_primary: IsPrimary = lambda header, state: False,
+        verify: Verify = crypto.verify,
+    ) -> None:
         """Over a database that holds a chain; blocks in its journal become layers again.
 
         Where ``is_primary`` knows no primaries, as on a chain with one author, the highest block is the best.
@@ -90,7 +95,7 @@ class Ledger:
             raise WrongGenesis("the database holds no chain; start the node with its genesis first")
         if finalized.schema != SCHEMA_VERSION:
             raise WrongGenesis(f"the database has layout {finalized.schema}, this release reads {SCHEMA_VERSION}")
-        self.store = store
+        self.store, self.verify = store, verify
         self.genesis_hash = finalized.genesis
         self.finalized, self.finalized_number = finalized.hash, finalized.number
         self.head, self.head_number = finalized.hash, finalized.number
@@ -190,7 +195,7 @@ class Ledger:
         header, other = self.header(ancestor), self.header(hash_)
         if header is None or other is None or header.number > other.number:
             return False
-        return all(self.store.hash_at(known.number) == header_hash(known) for known in (header, other))
+        return self.store.hash_at(header.number) == ancestor and self.store.hash_at(other.number) == hash_
 
     def is_live(self, hash_: bytes) -> bool:
         """Whether a block can still be built upon: it is the finalized block, or descends from it."""
@@ -298,6 +303,7 @@ def open_ledger(
     config: dict[str, Any],
     window: int | None = DEFAULT_WINDOW,
     is_primary: IsPrimary = lambda header, state: False,
+    verify: Verify = crypto.verify,
 ) -> Ledger:
     """The ledger in a database, of the chain that ``config`` (a genesis file) starts; written there when it is fresh.
 
@@ -319,4 +325,4 @@ def open_ledger(
             f"{database.path} holds the chain with genesis 0x{stored.genesis.hex()[:16]}..., the genesis file makes "
             f"0x{hash_.hex()[:16]}...; use another --base-path, or remove that directory to start over"
         )
-    return Ledger(store, is_primary)
+    return Ledger(store, is_primary, verify)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from runtime import crypto
 from runtime.block import Header, Seal, seal_message, slot_of
-from runtime.crypto import to_ss58, verify
+from runtime.crypto import to_ss58
 from runtime.errors import InvalidBlock
 
+Verify = Callable[[bytes, bytes, bytes], bool]
+"""(public key, signature, message) -> whether the signature is valid. Injected, so that results can be memoised."""
 
-def validate_seal(header: Header, genesis_hash: bytes) -> None:
+
+def validate_seal(header: Header, genesis_hash: bytes, verify: Verify = crypto.verify) -> None:
     """The last item of the digest, and only that, must be the author's signature. Raises `InvalidBlock`."""
     author = slot_of(header.digest).author
     seal = header.digest[-1]

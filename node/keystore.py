@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -44,10 +44,10 @@ class SeedSigner:
     """A signer whose seed is in memory."""
 
     seed: bytes
+    public: bytes = field(init=False)
 
-    @property
-    def public(self) -> bytes:
-        return public_key(self.seed)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "public", public_key(self.seed))
 
     def sign(self, message: bytes) -> bytes:
         return sign(self.seed, message)

@@ -19,6 +19,7 @@ from chain.ledger import Ledger, open_ledger
 from chain.messages import BLOCKS, EXTRINSICS, VOTES
 from chain.network_node import ChainNode, NodeEffect
 from chain.pool import Pool
+from chain.verify import Verify
 from node.keystore import SeedSigner
 from node.simulation_disk import MemoryDatabase
 from node.simulation_faults import Traitor
@@ -77,6 +78,7 @@ class Machine:
         disk: MemoryDatabase,
         work_seconds: float,
         random: Random,
+        verify: Verify,
     ) -> None:
         self.world, self.name, self.signer, self.disk = world, name, signer, disk
         self.traitor: Traitor | None = None
@@ -85,7 +87,7 @@ class Machine:
         self.chain: ChainNode | None = None
         self.finalized_number = 0
         """The highest block that this machine's disk has promised to keep."""
-        self._genesis, self._work_seconds, self._random = genesis, work_seconds, random
+        self._genesis, self._work_seconds, self._random, self._verify = genesis, work_seconds, random, verify
         self._host: MemoryNode | None = None
         self._tickets: dict[tuple[str, int], int] = {}
         self._fuse: int | None = None
@@ -108,7 +110,7 @@ class Machine:
     def start(self) -> None:
         """Turn the machine on: everything it knows comes from its disk."""
         self.disk.reopen()
-        ledger = open_ledger(self.disk, self._genesis, is_primary=slots.is_primary)
+        ledger = open_ledger(self.disk, self._genesis, is_primary=slots.is_primary, verify=self._verify)
         self.chain = ChainNode(ledger, Pool(ledger.validate), self.signer)
         self._host = MemoryNode(self.world.network, self.name, TOPICS)
         self._tickets, self._fuse, self._is_working = {}, None, False

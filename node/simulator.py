@@ -27,6 +27,7 @@ from node.simulation_faults import Traitor
 from node.simulation_machine import Machine
 from node.simulation_plan import SLOT_SECONDS, Crash, Partition, Plan, draw_plan
 from p2p.memory import Delivery, Gossip, MemoryNetwork, Request, Response
+from runtime import crypto
 from runtime.block import IMMORTAL, Call, sign_extrinsic
 from runtime.codec import Record, encode
 from runtime.crypto import derive_seed, public_key, to_ss58
@@ -65,6 +66,23 @@ class Report:
     events: int
     recovered_after: float
     digest: str
+
+
+class VerifiedSignatures:
+    """Remembers which signatures are valid: what one simulated node has checked, the others need not. Mutable.
+
+    (VRF proofs are remembered by `chain.slots` in any node.)
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[bytes, bytes, bytes], bool] = {}
+
+    def verify(self, public: bytes, signature: bytes, message: bytes) -> bool:
+        """As `runtime.crypto.verify`."""
+        key = (public, signature, message)
+        if key not in self._known:
+            self._known[key] = crypto.verify(*key)
+        return self._known[key]
 
 
 def validator_genesis(plan: Plan) -> dict[str, Any]:
@@ -106,16 +124,15 @@ class Simulation:
         self._sequence = 0
         self._partitions: list[Partition] = []
         self._history = blake2b(digest_size=16)
-        genesis = validator_genesis(plan)
+        genesis, signatures = validator_genesis(plan), VerifiedSignatures()
         fresh = MemoryDatabase("genesis")
         open_ledger(fresh, genesis, is_primary=slots.is_primary)
         self.machines: list[Machine] = []
         for index in range(plan.count):
             work_seconds = plan.work_seconds[index] if plan.work_seconds else 0.0
             signer = session_signer(index)
-            machine = Machine(
-                self, f"node{index}", signer, genesis, fresh.copy(f"node{index}"), work_seconds, self._new_random()
-            )
+            disk, random = fresh.copy(f"node{index}"), self._new_random()
+            machine = Machine(self, f"node{index}", signer, genesis, disk, work_seconds, random, signatures.verify)
             if index in plan.liars:
                 machine.traitor = Traitor(plan.liars[index], signer, self._new_random())
             self.machines.append(machine)

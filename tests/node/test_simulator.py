@@ -11,7 +11,8 @@ import pytest
 
 from node.simulation_disk import MemoryDatabase
 from node.simulation_plan import Crash, Fault, Partition, Plan, draw_plan
-from node.simulator import Simulation, SimulationFailed, simulate
+from node.simulator import Simulation, SimulationFailed, VerifiedSignatures, simulate
+from runtime import crypto
 
 EQUAL = (100_000,) * 4
 
@@ -76,6 +77,13 @@ def test_the_same_seed_gives_the_same_history_in_any_process() -> None:
         there = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, env=environment)
         assert there.stdout.decode().strip() == str(here)
     assert simulate(7, slots=20).digest != here.digest
+
+
+def test_remembered_signatures_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Plan(6, EQUAL, 12, liars={2: Fault.TWO_VOTES})
+    remembered = Simulation(plan).run()
+    monkeypatch.setattr(VerifiedSignatures, "verify", lambda self, *signed: crypto.verify(*signed))
+    assert Simulation(plan).run() == remembered
 
 
 def test_a_disk_that_forgets_what_was_synced_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
