@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SEEDS ?= 100
 KERNEL_SOURCES := $(wildcard ml/csrc/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help install format check test test-slow demo testnet bench clean
+.PHONY: help install format check test test-slow demo testnet sim bench clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -43,6 +44,9 @@ demo: $(STAMP)  ## Train a network on real digits, catch a cheat down to one mul
 
 testnet: $(STAMP)  ## Run four validators and a full node on this machine
 	@$(BIN)/solvent testnet 4 --run
+
+sim: $(STAMP)  ## Simulate networks with crashes, partitions and liars (SEEDS=1000)
+	@$(BIN)/solvent simulate --seeds $(SEEDS)
 
 bench: $(STAMP)  ## Measure, as ratios in one run
 	$(BIN)/solvent bench exact

@@ -21,6 +21,7 @@ FAMILIES = {
     "tx": "Sign and send transactions.",
     "query": "Read the chain.",
     "key": "Make and keep keys.",
+    "simulate": "Networks in virtual time, with crashes, partitions and liars.",
     "bench": "Measure.",
 }
 """Family -> its line in the list; ``cli/<family>.py`` holds it as ``command``."""

@@ -1,4 +1,4 @@
-"""``make sim``: whole networks of validators in virtual time, one for each seed, on all cores.
+"""``solvent simulate``: whole networks of validators in virtual time, one for each seed, on all cores.
 
 A seed that fails is printed with its plan; ``--first SEED --seeds 1`` brings its whole history back.
 """
@@ -48,7 +48,3 @@ def command(seeds: int, first: int, slots: int, jobs: int) -> None:
     seconds = time.perf_counter() - started
     say(f"{len(reports)} of {seeds} seeds passed, {blocks} blocks, {seconds / seeds:.2f} s a seed on {jobs} processes")
     sys.exit(1 if failed else 0)
-
-
-if __name__ == "__main__":
-    command()
