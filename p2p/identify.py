@@ -15,16 +15,7 @@ _ADDRESSES = 8
 
 async def read_addresses(pipe: Pipe, peer: PeerId, seen_at: str) -> list[str]:
     """Return the TCP addresses of a peer that it names itself; ``seen_at`` stands for "all my interfaces"."""
-    size = shift = 0
-    while True:
-        digit = (await pipe.receive_exactly(1))[0]
-        size |= (digit & 0x7F) << shift
-        shift += 7
-        if size > _RECORD_BYTES or shift > 21:
-            raise Malformed(f"an identify record of {size} bytes or more")
-        if digit < 0x80:
-            break
-    data = await pipe.receive_exactly(size)
+    data = await pipe.receive_varint_prefixed(_RECORD_BYTES)
     record = Identify()
     try:
         record.ParseFromString(data)

@@ -165,9 +165,10 @@ class Limits:
 class GossipParameters:
     """How wide the mesh is in which messages are flooded, and how it is mended."""
 
-    degree: int = 4
-    degree_low: int = 3
-    degree_high: int = 6
+    degree: int = 3
+    degree_low: int = 2
+    degree_high: int = 8
+    """With a lower bound the members of a small network keep sending one another away, and whoever is out waits."""
     heartbeat_seconds: float = 1.0
     back_off_seconds: int = 10
     """How long a peer that was sent away from the mesh stays away."""

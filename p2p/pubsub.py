@@ -9,9 +9,10 @@ message waits outside the library, and enters its router when it has been accept
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
+from random import Random
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -23,9 +24,9 @@ from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.rpc_queue import PriorityQueue
 from libp2p.pubsub.validators import signature_validator
-from libp2p.utils.varint import read_varint_prefixed_bytes_limited
 
 from p2p.interface import GossipParameters, Limits, PeerId
+from p2p.requests import STREAM_ERRORS, Pipe
 
 _log = logging.getLogger(__name__)
 GOSSIP = TProtocol("/meshsub/1.1.0")
@@ -37,6 +38,8 @@ _CONTROL_RATE = 1000.0
 _MOST_ENTRIES = 8192
 """Messages, ids, topics of one frame."""
 _RELAYS = 4096
+_GOSSIP_PEERS = 6
+_MOST_NAMES = 4096
 
 
 def message_id(topic: str, data: bytes) -> bytes:
@@ -109,6 +112,8 @@ class GuardedRouter(GossipSub):
             max_pending_messages_per_peer=16,
         )
         self.max_iwant_requests_per_second = self.max_ihave_messages_per_second = _CONTROL_RATE
+        self._senders: frozenset[ID] = frozenset()
+        self._random = Random()
         self.graft_flood_threshold = float(parameters.back_off_seconds)
 
     def _check_equivocation(self, msg: Any) -> bool:
@@ -118,6 +123,47 @@ class GuardedRouter(GossipSub):
     async def publish(self, msg_forwarder: ID, pubsub_msg: Any) -> None:
         await super().publish(msg_forwarder, pubsub_msg)
         self.recent_message_deliveries.clear()  # it would grow for ever
+
+    async def relay(self, senders: list[ID], message: Any) -> None:
+        """Send a message on to the mesh, but not to those that it came from."""
+        self._senders = frozenset(senders)
+        try:
+            await self.publish(senders[0], message)
+        finally:
+            self._senders = frozenset()
+
+    def _get_peers_to_send(
+        self, topic_ids: Any, msg_forwarder: ID, origin: ID, msg_id: bytes | None = None
+    ) -> Iterator[ID]:
+        for peer in super()._get_peers_to_send(topic_ids, msg_forwarder, origin, msg_id):
+            if peer not in self._senders:
+                yield peer
+
+    def gossip_heartbeat(self) -> Any:
+        """Tell peers outside the mesh what there is. The library leaves out those that were sent away, who need it."""
+        told: defaultdict[ID, dict[str, list[bytes]]] = defaultdict(dict)
+        for topic, members in self.mesh.items():
+            names = list(self.mcache.window(topic))
+            listeners = self.pubsub.peer_topics.get(topic, set()) if self.pubsub is not None else set()
+            others = sorted((peer for peer in listeners if peer not in members), key=ID.to_bytes)
+            if names:
+                for peer in self._random.sample(others, min(_GOSSIP_PEERS, len(others))):
+                    told[peer][topic] = names[-_MOST_NAMES:]
+        return told
+
+    async def _emit_control_msgs(self, peers_to_graft: Any, peers_to_prune: Any, peers_to_gossip: Any) -> None:
+        """Speak to one peer at a time: the library tells each peer also what was meant for those before it."""
+        for peer in {**peers_to_graft, **peers_to_prune, **peers_to_gossip}:
+            mine = (
+                {peer: those[peer]} if peer in those else {}
+                for those in (peers_to_graft, peers_to_prune, peers_to_gossip)
+            )
+            await super()._emit_control_msgs(*mine)
+
+    def _select_peers_for_pruning(self, topic: str, num_to_prune: int) -> list[ID]:
+        """Send away at random: the library always chooses the newcomer, who would never belong."""
+        members = sorted(self.mesh[topic], key=ID.to_bytes)
+        return self._random.sample(members, min(num_to_prune, len(members)))
 
     async def on_peer_subscribed(self, peer_id: ID, topic: str) -> None:
         """Take a new peer into the mesh; an exception would end the whole service."""
@@ -152,8 +198,8 @@ class GuardedPubsub(Pubsub):
         self.seen_messages = Seen()  # type: ignore[assignment]
         self.contents = Seen()
         self._limits, self._on_message, self._on_violation = limits, on_message, on_violation
-        self._pending: dict[bytes, tuple[ID, Any]] = {}
-        self._relays, self._to_relay = trio.open_memory_channel[tuple[ID | None, Any]](_RELAYS)
+        self._pending: dict[bytes, tuple[list[ID], Any]] = {}
+        self._relays, self._to_relay = trio.open_memory_channel[tuple[list[ID], Any]](_RELAYS)
         self._writing: WeakKeyDictionary[Any, trio.Lock] = WeakKeyDictionary()
         self.dropped = 0
 
@@ -162,10 +208,12 @@ class GuardedPubsub(Pubsub):
     async def continuously_read_stream(self, stream: Any) -> None:
         """Read one peer's gossip. A frame that cannot be read ends that peer's stream, and is held against it [2]."""
         peer: ID = stream.muxed_conn.peer_id
+        pipe = Pipe(stream)  # the library reads lengths byte by byte, and answers each byte with a frame
         while True:
-            data = await read_varint_prefixed_bytes_limited(stream, self.max_inbound_rpc_size)
             try:
-                await self._on_frame(peer, data)
+                await self._on_frame(peer, await pipe.receive_varint_prefixed(self.max_inbound_rpc_size))
+            except STREAM_ERRORS:
+                raise
             except Exception as error:
                 self._on_violation(peer.to_base58(), f"gossip: {type(error).__name__}: {error}")
                 raise
@@ -188,7 +236,12 @@ class GuardedPubsub(Pubsub):
             await self.router.handle_rpc(frame, peer)
 
     def _on_published(self, peer: ID, message: Any) -> None:
-        if len(message.topicIDs) != 1 or message.topicIDs[0] not in self.topic_ids or self._is_msg_seen(message):
+        if len(message.topicIDs) != 1 or message.topicIDs[0] not in self.topic_ids:
+            return
+        if self._is_msg_seen(message):
+            waiting = self._pending.get(message_id(str(message.topicIDs[0]), bytes(message.data)))
+            if waiting is not None and peer not in waiting[0]:
+                waiting[0].append(peer)
             return
         if not signature_validator(message):
             raise ValueError("a message whose signature does not match its author")
@@ -200,7 +253,7 @@ class GuardedPubsub(Pubsub):
             if not self._on_message(peer.to_base58(), topic, data, name):
                 return
             self.contents.add(name)
-            self._pending[name] = (peer, message)
+            self._pending[name] = ([peer], message)
         self._mark_msg_seen(message)
 
     # To peers.
@@ -218,9 +271,9 @@ class GuardedPubsub(Pubsub):
     def post(self, topic: str, data: bytes) -> None:
         """Send this node's own message; one that was seen before is not sent again."""
         if self.contents.add(message_id(topic, data)):
-            self._enqueue((None, (topic, data)))
+            self._enqueue(([], (topic, data)))
 
-    def _enqueue(self, entry: tuple[ID | None, Any]) -> None:
+    def _enqueue(self, entry: tuple[list[ID], Any]) -> None:
         try:
             self._relays.send_nowait(entry)
         except trio.WouldBlock:
@@ -228,12 +281,12 @@ class GuardedPubsub(Pubsub):
 
     async def send_out(self) -> None:
         """Hand accepted messages to the router, for ever."""
-        async for peer, message in self._to_relay:
+        async for senders, message in self._to_relay:
             try:
-                if peer is None:
-                    await self.publish(*message)
+                if senders:
+                    await self.gossip.relay(senders, message)
                 else:
-                    await self.router.publish(peer, message)
+                    await self.publish(*message)
             except Exception as error:
                 _log.debug("relay: %r", error)
 

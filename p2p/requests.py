@@ -37,7 +37,7 @@ _REASON_BYTES = 256
 _OPEN_SECONDS = 10.0
 _RESET_SECONDS = 2.0
 _READ_BYTES = 256 * 1024
-_STREAM_ERRORS = (BaseLibp2pError, trio.BrokenResourceError, trio.ClosedResourceError, KeyError, OSError)
+STREAM_ERRORS = (BaseLibp2pError, trio.BrokenResourceError, trio.ClosedResourceError, KeyError, OSError)
 """What the library raises when a stream or connection ends; the last two come from races with its own cleaning up."""
 
 
@@ -66,6 +66,18 @@ class Pipe:
         if size > most:
             raise Malformed(f"a message of {size} bytes where {most} are allowed")
         return await self.receive_exactly(size)
+
+    async def receive_varint_prefixed(self, most: int) -> bytes:
+        """Return the next message as libp2p's own protocols write them: its length in base 128."""
+        size = shift = 0
+        while True:
+            digit = (await self.receive_exactly(1))[0]
+            size |= (digit & 0x7F) << shift
+            shift += 7
+            if size > most or shift > 35:
+                raise Malformed(f"a message of {size} bytes or more where {most} are allowed")
+            if digit < 0x80:
+                return await self.receive_exactly(size)
 
     async def send(self, data: bytes) -> None:
         await self._stream.write(len(data).to_bytes(4, "big") + data)
@@ -140,7 +152,7 @@ class _told:
             raise RequestTimedOut(f"{self._protocol}: no answer in time") from None
         if isinstance(error, Malformed):
             raise AnswerInvalid(f"{self._protocol}: {error}") from None
-        if isinstance(error, _STREAM_ERRORS):
+        if isinstance(error, STREAM_ERRORS):
             raise RequestFailed(f"{self._protocol}: {error or type(error).__name__}") from None
 
 
@@ -176,7 +188,7 @@ class Responder:
                 await self._send(pipe, _END, b"")
             except RequestRefused as refusal:
                 await self._send(pipe, _REFUSAL, str(refusal).encode()[:_REASON_BYTES])
-            except (Malformed, trio.TooSlowError, *_STREAM_ERRORS):
+            except (Malformed, trio.TooSlowError, *STREAM_ERRORS):
                 raise
             except Exception:
                 _log.exception("a handler of %s failed", protocol)

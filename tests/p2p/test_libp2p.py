@@ -32,7 +32,19 @@ OVERRIDDEN = [
     (_NoDialling, AutoConnector, ("run_background_task", "maybe_connect")),
     (GuardedSwarm, Swarm, ("_handle_inbound_connection", "add_conn")),
     (GuardedHost, BasicHost, ("_schedule_identify", "_swarm_stream_handler")),
-    (GuardedRouter, GossipSub, ("_check_equivocation", "publish", "on_peer_subscribed")),
+    (
+        GuardedRouter,
+        GossipSub,
+        (
+            "_check_equivocation",
+            "publish",
+            "on_peer_subscribed",
+            "_get_peers_to_send",
+            "gossip_heartbeat",
+            "_emit_control_msgs",
+            "_select_peers_for_pruning",
+        ),
+    ),
     (_OutgoingQueue, PriorityQueue, ("push", "pop")),
     (
         GuardedPubsub,
