@@ -29,7 +29,7 @@ DEV_DISPUTES = DisputeParameters(
     replay_share=PARTS,
     clock_blocks=600,
     gas_per_block=1_000_000,
-    timeouts_per_block=32,
+    timeouts_per_block=8,
     cancellations_at_once=16,
 )
 """For a private chain, whose blocks are sealed as fast as extrinsics arrive."""

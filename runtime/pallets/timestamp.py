@@ -9,7 +9,7 @@ from __future__ import annotations
 from runtime.block import Call, Inherent
 from runtime.codec import U63, Record, encode
 from runtime.errors import DispatchError
-from runtime.pallet import Context, Pallet
+from runtime.pallet import Context, InvariantBroken, Pallet
 from runtime.pallets import system
 from runtime.state import State
 from runtime.weights import CALLS
@@ -70,6 +70,16 @@ def earliest_next(state: State) -> int:
 def slot_start(state: State, slot: int) -> int:
     """When a slot starts: slots are counted from the epoch of the clock."""
     return slot * system.parameters(state).block.slot_milliseconds
+
+
+@PALLET.check
+def check(state: State) -> None:
+    """Every block after genesis has a time; outside `dev` it is the start of a slot."""
+    time, number = NOW.get(state), system.NUMBER.get(state)
+    if number > 0 and time == 0:
+        raise InvariantBroken(f"block {number} has no time")
+    if not system.has_one_author(state) and time % system.parameters(state).block.slot_milliseconds:
+        raise InvariantBroken(f"block {number} has time {time} ms, which is not the start of a slot")
 
 
 def build_inherent(milliseconds: int) -> bytes:
