@@ -8,6 +8,7 @@ computed for every model, and every game played must have exactly that many.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -42,6 +43,8 @@ SEGMENT_STEPS = 64
 FLIP = 1 << 21
 """The bits in which a misread operand differs."""
 TARGET_MOVES = 25
+LARGE, LARGE_PLACES = 5_000_000, 4
+"""Of models with so many parameters only a few games are played: each side replays the segment."""
 SEARCHED = 24
 """Elements of a value that are tried."""
 
@@ -175,7 +178,7 @@ class MispackingRunner(StepRunner):
 
 @dataclass(frozen=True)
 class Played:
-    """A finished game: the moves with their kinds, bytes, and the seconds that the chain took for each."""
+    """A finished game: the moves with their kinds, bytes, and the CPU seconds that the chain took for each."""
 
     model: str
     place: str
@@ -202,9 +205,11 @@ def play(model: str, place: str, expected: int, cheat: ExecutorTracer, honest: E
         mover = turn(game)
         move = players[mover](game)
         assert move is not None, f"{place}: the {mover} has no move in {game.phase}"
-        before = time.perf_counter()
+        gc.disable()  # the players' memory is none of the chain's
+        before = time.thread_time()
         game = apply_move(game, cheat.checked, move, mover)
-        seconds.append(time.perf_counter() - before)
+        seconds.append(time.thread_time() - before)
+        gc.enable()
         moves.append(move)
     total = time.perf_counter() - start
     assert game.winner is Party.CHALLENGER, f"{place}: the cheat won by {game.reason}"
@@ -267,7 +272,7 @@ def run(quick: bool = False, progress: Progress = silent, played: int = 0, place
     games: list[Played] = []
     for shape in SHAPES[:played]:
         progress(f"{shape.name}: playing")
-        games += play_model(shape, SEGMENT_STEPS, places)
+        games += play_model(shape, SEGMENT_STEPS, places if shape.parameters < LARGE else min(places, LARGE_PLACES))
     progress("counting")
     counts = [count_model(shape) for shape in SHAPES]
     figures = {

@@ -202,7 +202,7 @@ LABELS = {
 
 def run(quick: bool = False, progress: Progress = silent, count: int = 0, rounds: int = 0) -> Report:
     """``count`` senders, ``rounds`` runs of everything."""
-    count, rounds = count or (3_000 if quick else 12_000), rounds or (2 if quick else 5)
+    count, rounds = count or (3_000 if quick else 8_000), rounds or (2 if quick else 4)
     progress(f"signing {count} transfers")
     chain = build_chain(count)
     clocks: list[dict[str, Clock]] = []
