@@ -113,8 +113,10 @@ def check_extrinsic(
     public, signature, message = signature_of(state, number, parent_hash, item)
     weight, operational = _classify(state, item.signer, definition, arguments, len(raw))
     fee = transaction_payment.compute_fee(state, len(raw), weight, item.tip)
-    if not transaction_payment.can_pay(state, item.signer, fee):
-        raise InvalidExtrinsic("unaffordable", f"the fee is {fee} units, more than the signer can spend")
+    try:
+        transaction_payment.require_means(state, item.signer, fee)
+    except transaction_payment.Unaffordable as error:
+        raise InvalidExtrinsic("unaffordable", str(error)) from None
     if not verified and not crypto.verify(public, signature, message):
         raise InvalidExtrinsic(
             "bad_signature", "the signature does not match the call, nonce, era, tip, chain and version"

@@ -20,6 +20,17 @@ PALLET = Pallet("timestamp")
 
 NOW = PALLET.value("now", U63, 0)
 
+# --- events
+
+
+@PALLET.event
+class Gap(Record):
+    """No block was made for more than a slot: milliseconds of the block before, and of this one."""
+
+    before: U63
+    now: U63
+
+
 # --- errors
 
 
@@ -48,10 +59,12 @@ def set(ctx: Context, args: Set) -> None:
     earliest = earliest_next(ctx.state)
     if args.now < earliest:
         raise TooEarly(f"time {args.now} ms; this block's earliest is {earliest} ms")
-    start = slot_start(ctx.state, ctx.slot)
+    before, start = NOW.get(ctx.state), slot_start(ctx.state, ctx.slot)
     if not system.has_one_author(ctx.state) and args.now != start:
         raise NotTheSlot(f"time {args.now} ms; slot {ctx.slot} starts at {start} ms")
     NOW.put(ctx.state, args.now)
+    if before and args.now - before > 2 * system.parameters(ctx.state).block.slot_milliseconds:
+        ctx.deposit(Gap(before, args.now))
 
 
 # --- functions for other pallets and the author

@@ -9,6 +9,7 @@ next = multiplier x (1 + v d + (v d)^2 / 2).
 from __future__ import annotations
 
 from runtime.codec import U63, AccountId, Record
+from runtime.errors import DispatchError
 from runtime.pallet import Context, InvariantBroken, Pallet
 from runtime.pallets import balances, system
 from runtime.parameters import PARTS, BlockParameters, FeeParameters
@@ -30,6 +31,14 @@ class FeePaid(Record):
     payer: AccountId
     fee: U63
     tip: U63
+
+
+# --- errors
+
+
+@PALLET.error
+class Unaffordable(DispatchError):
+    """The signer cannot pay the fee and stay alive. An extrinsic like that is never included."""
 
 
 # --- hooks
@@ -56,13 +65,16 @@ def compute_fee(state: State, length: int, weight: int, tip: int) -> int:
     return prices.base + length * prices.per_byte + weight_fee + tip
 
 
-def can_pay(state: State, who: bytes, fee: int) -> bool:
-    """Whether the account stays alive after paying: a fee never closes an account."""
-    return balances.spendable(state, who) >= fee
+def require_means(state: State, who: bytes, fee: int) -> None:
+    """Raise `Unaffordable` unless the account stays alive after paying: a fee never closes an account."""
+    spendable = balances.spendable(state, who)
+    if spendable < fee:
+        raise Unaffordable(f"the fee is {fee} units; the signer can spend {spendable}")
 
 
 def charge(ctx: Context, who: bytes, fee: int, tip: int) -> None:
-    """Take the fee; it is paid out when the block ends."""
+    """Take the fee; it is paid out when the block ends. Raises `Unaffordable`."""
+    require_means(ctx.state, who, fee)
     balances.withdraw(ctx, who, fee, keep_alive=True)
     ctx.fees += fee
     ctx.deposit(FeePaid(who, fee, tip))

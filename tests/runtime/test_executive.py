@@ -242,6 +242,14 @@ def test_time_moves_forward(chain: TestChain) -> None:
                 apply_extrinsic(ctx, raw)
 
 
+@pytest.mark.parametrize(("now", "gaps"), [(3000, []), (3001, [timestamp.Gap(1000, 3001)])])
+def test_more_than_a_slot_without_a_block_is_told(chain: TestChain, now: int, gaps: list[timestamp.Gap]) -> None:
+    chain.author()
+    ctx = initialize_block(chain.state, chain.head, (Slot(2, account("//Alice")),))
+    assert apply_extrinsic(ctx, build_inherents(now)[0]).ok
+    assert [timestamp.PALLET.decode_event(event) for event in ctx.events if event.name == "Gap"] == gaps
+
+
 def test_rules_of_another_version_are_not_executed(chain: TestChain) -> None:
     state = chain.state
     system.RUNTIME_VERSION.put(state, 2)

@@ -44,6 +44,16 @@ def test_a_failed_call_costs_its_whole_fee(chain: TestChain) -> None:
     assert (receipt.fee, receipt.weight) == (validity.fee, validity.weight)
 
 
+def test_a_fee_that_would_close_the_account_is_not_taken(chain: TestChain) -> None:
+    ctx, bob = chain.start_block(), account("//Bob")
+    spendable = balances.spendable(ctx.state, bob)
+    with pytest.raises(transaction_payment.Unaffordable, match=f"{spendable + 1} units"):
+        transaction_payment.charge(ctx, bob, spendable + 1, 0)
+    assert (balances.spendable(ctx.state, bob), ctx.fees) == (spendable, 0)
+    transaction_payment.charge(ctx, bob, spendable, 0)
+    assert ctx.fees == spendable
+
+
 def test_the_multiplier_prices_weight_but_not_length(chain: TestChain) -> None:
     state = chain.state
     plain = transaction_payment.compute_fee(state, 100, 1_000_000, 5)

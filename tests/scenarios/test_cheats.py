@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from runtime.pallets import disputes
+from runtime.pallets import disputes, proofs
 from runtime.pallets.disputes import CHALLENGER_WON, DEFENDER_WON
 from runtime.parameters import TOKEN
 from tests.scenarios.market import BOND, Market
 from tests.scenarios.tiny import tiny_task
-from tests.support.chain import account
+from tests.support.chain import account, seed
 
 SOLVER1, SOLVER2, MALLORY = account("//Solver1"), account("//Solver2"), account("//Mallory")
 VERIFIER1, VERIFIER2, WHISTLE = account("//Verifier1"), account("//Verifier2"), account("//Whistle")
@@ -108,6 +108,30 @@ def test_a_verifier_that_accuses_an_honest_solver_loses_its_bond(market: Market)
     assert (SOLVER1, "solver") in market.payments(name)
     assert (VERIFIER2, "verifier") in market.payments(name)
     assert SOLVER1 not in market.slashes(name)
+
+
+def test_a_stale_proof_of_one_task_registered_for_another_is_caught_and_punished(market: Market) -> None:
+    """The chain sees as many roots as the task needs; that they are another training's only a replay can tell."""
+    first, second = tiny_task(1), tiny_task(2, seed=99)
+    market.verifier("//Verifier1")
+    market.solver("//Mallory")
+    earlier = market.submit(first)
+    market.run_until(earlier, "settled")
+    stale = market.chain.read(proofs.PROOFS, earlier)
+    name = market.submit(second)
+    market.run_until(name, "training")
+    copied = proofs.RegisterProof(name, stale.checkpoints, stale.manifest)
+    assert market.chain.submit(seed("//Mallory"), "proofs", copied).ok
+    market.workers.pop("//Mallory")  # no training of this task ends in those roots: it has no legal move to make
+    market.solver("//Solver1")
+    market.verifier("//Verifier2")
+
+    task = market.run_until(name, "settled")
+
+    assert (market.dispute().status, market.dispute().segment) == (CHALLENGER_WON, 0)
+    assert market.slashes(name)[MALLORY] == task.estimate.solver_lock
+    assert task.solver == SOLVER1
+    assert (MALLORY, "solver") not in market.payments(name)
 
 
 def test_an_honest_market_never_disputes(market: Market) -> None:

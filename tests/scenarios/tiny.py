@@ -79,7 +79,7 @@ def start_program() -> CheckedProgram:
 
 
 @cache
-def tiny_task(salt: int = 0, audits: int = 3, verifiers: int = 1) -> Tiny:
+def tiny_task(salt: int = 0, audits: int = 3, verifiers: int = 1, seed: int = 2**40 + 9) -> Tiny:
     """A task of three training segments; ``audits=3`` audits all of them."""
     program, init_program = train_program(), start_program()
     generator = np.random.Generator(np.random.PCG64(7))
@@ -98,7 +98,7 @@ def tiny_task(salt: int = 0, audits: int = 3, verifiers: int = 1) -> Tiny:
         salt=salt.to_bytes(32, "big"),
         program=program.root,
         init_program=init_program.root,
-        seed=2**40 + 9,
+        seed=seed,
         data=data,
         data_blob=tensor_root(encode_tensors(fields)),
         scalar_names=("rate",),
