@@ -9,7 +9,7 @@ import click
 
 from cli.dev import default_base_path
 from cli.output import console, print_json
-from node.keystore import Keystore
+from node.keystore import Keystore, read_password
 from runtime.crypto import derive_seed, from_ss58, public_key, to_ss58
 
 
@@ -51,7 +51,7 @@ def insert(suri: str | None, keystore: Path | None, password_file: Path | None, 
     secret = suri or click.prompt("Secret (0x... or //name)", hide_input=True)
     seed = derive_seed(secret)
     if password_file is not None:
-        password = password_file.read_text(encoding="utf-8").rstrip("\r\n")
+        password = read_password(password_file)
     else:
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     folder = keystore or default_keystore()

@@ -13,7 +13,7 @@ import click
 from cli.dev import default_base_path, parse_size
 from cli.output import console, fail, say
 from node.config import NodeConfig
-from node.keystore import Keystore, SeedSigner
+from node.keystore import Keystore, SeedSigner, read_password
 from node.networks import NetworkConfig, development_node_key, development_session, local_genesis
 from runtime.crypto import to_ss58
 from runtime.errors import SolventError
@@ -42,7 +42,7 @@ def open_session_key(base_path: Path, address: str | None, password_file: Path |
         advice = "say which with --session-key" if known else f"solvent key insert --keystore {keystore.folder}"
         raise click.UsageError(f"there is {what} in {keystore.folder}: {advice}")
     if password_file is not None:
-        password = password_file.read_text(encoding="utf-8").rstrip("\r\n")
+        password = read_password(password_file)
     else:
         password = click.prompt("Password of the session key", hide_input=True)
     return keystore.open(address or known[0], password)
@@ -79,6 +79,8 @@ class StatusLines:
 @click.option("--bob", "known", flag_value="Bob", help="The same.")
 @click.option("--charlie", "known", flag_value="Charlie", help="The same.")
 @click.option("--dave", "known", flag_value="Dave", help="The same.")
+@click.option("--eve", "known", flag_value="Eve", help="Be a node of that network that may become a validator.")
+@click.option("--ferdie", "known", flag_value="Ferdie", help="The same.")
 @click.option("--name", help="What to call this node on the terminal.")
 @click.option("--bootnodes", multiple=True, metavar="ADDRESS", help="Where to enter the network; may be repeated.")
 @click.option("--port", default=30333, show_default=True, type=click.IntRange(0, 65535), help="For other nodes.")

@@ -16,7 +16,7 @@ import click
 
 from cli.demo_processes import Family
 from cli.output import console, fail, say
-from node.keystore import Keystore, write_private
+from node.keystore import Keystore, read_password, write_private
 from node.networks import Validator, build_network_genesis, load_node_key
 from runtime.crypto import public_key
 from runtime.errors import SolventError
@@ -30,12 +30,16 @@ FULL = "full"
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One node of the network: its name, which is also its folder, its ports, and its identity as a peer."""
+    """One node of the network: its name, which is also its folder, its ports, and its identity as a peer.
+
+    A validator also has the file with the password of its keys.
+    """
 
     name: str
     port: int
     rpc_port: int
     peer: str
+    password_file: Path | None = None
 
     @property
     def address(self) -> str:
@@ -44,20 +48,23 @@ class Member:
 
     @property
     def is_validator(self) -> bool:
-        return self.name != FULL
+        return self.password_file is not None
 
 
-def write_network(folder: Path, ports: Sequence[tuple[int, int]]) -> list[Member]:
+def write_network(folder: Path, ports: Sequence[tuple[int, int]], password_file: Path | None = None) -> list[Member]:
     """Write all that a network needs with one node at each pair of (network, RPC) ports: validators, then a full node.
 
-    Returns the members in that order.
+    The password in ``password_file`` opens every key; without it each validator has a password of its own, in its
+    folder. Returns the members in that order.
     """
+    password = None if password_file is None else read_password(password_file)
     validators: list[Validator] = []
     members: list[Member] = []
     for number, (port, rpc_port) in enumerate(ports[:-1], start=1):
         name = f"validator-{number}"
-        validators.append(_write_keys(folder / name))
-        members.append(Member(name, port, rpc_port, _peer_id(folder / name)))
+        validators.append(_write_keys(folder / name, password))
+        opens = (password_file or folder / name / "password").resolve()
+        members.append(Member(name, port, rpc_port, _peer_id(folder / name), opens))
     members.append(Member(FULL, *ports[-1], _peer_id(folder / FULL)))
     genesis = build_network_genesis(f"testnet-{os.urandom(4).hex()}", "Solvent Testnet", validators)
     (folder / "genesis.json").write_text(canonical_json(genesis), encoding="utf-8")
@@ -67,11 +74,13 @@ def write_network(folder: Path, ports: Sequence[tuple[int, int]]) -> list[Member
     return members
 
 
-def _write_keys(folder: Path) -> Validator:
-    """A new account and a new session key for a validator, with the password that opens both."""
+def _write_keys(folder: Path, password: str | None) -> Validator:
+    """A new account and a new session key for a validator; both open with the password, made up unless it is given."""
     folder.mkdir(parents=True)
-    account, session, password = os.urandom(32), os.urandom(32), os.urandom(16).hex()
-    write_private(folder / "password", password.encode() + b"\n")
+    account, session = os.urandom(32), os.urandom(32)
+    if password is None:
+        password = os.urandom(16).hex()
+        write_private(folder / "password", password.encode() + b"\n")
     Keystore(folder / "keystore").insert(session, password)
     Keystore(folder / "account").insert(account, password)
     return Validator(public_key(account), public_key(session))
@@ -88,8 +97,8 @@ def arguments_of(folder: Path, member: Member, members: list[Member]) -> list[st
     arguments = ["node", "--chain", str(folder / "genesis.json"), "--base-path", str(folder / member.name)]
     arguments += ["--name", member.name, "--listen-addr", f"/ip4/127.0.0.1/tcp/{member.port}"]
     arguments += ["--rpc-port", str(member.rpc_port)]
-    if member.is_validator:
-        arguments += ["--validator", "--password-file", str(folder / member.name / "password")]
+    if member.password_file is not None:
+        arguments += ["--validator", "--password-file", str(member.password_file)]
     for other in members:
         if other != member and other.is_validator:
             arguments += ["--bootnodes", other.address]
@@ -100,9 +109,16 @@ def arguments_of(folder: Path, member: Member, members: list[Member]) -> list[st
 @click.argument("validators", type=click.IntRange(1, 32))
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to write to; it must be new.")
 @click.option("--run", "start", is_flag=True, help="Run all nodes on this machine until Ctrl-C.")
+@click.option(
+    "--keystore-password-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with the password for all keys; else each validator gets one of its own, written into its folder.",
+)
 @click.option("--port", default=30333, show_default=True, help="Of the full node; validators have the next ones.")
 @click.option("--rpc-port", default=9944, show_default=True, help="Of the full node; validators have the next ones.")
-def command(validators: int, out: Path | None, start: bool, port: int, rpc_port: int) -> None:
+def command(
+    validators: int, out: Path | None, start: bool, keystore_password_file: Path | None, port: int, rpc_port: int
+) -> None:
     """Make a network of VALIDATORS validators and one full node: keys, genesis, and the command for each node.
 
     Development accounts such as //Alice have tokens on it, which are worth nothing. With --run it runs at once; with
@@ -119,7 +135,8 @@ def command(validators: int, out: Path | None, start: bool, port: int, rpc_port:
         try:
             say(f"Making keys for {validators} validators ...")
             order = [*range(1, validators + 1), 0]
-            members = write_network(folder, [(port + number, rpc_port + number) for number in order])
+            ports = [(port + number, rpc_port + number) for number in order]
+            members = write_network(folder, ports, keystore_password_file)
             if start:
                 run_network(folder, members)
             else:

@@ -115,6 +115,17 @@ class Keystore:
         return self.folder / f"{address}.json"
 
 
+def read_password(path: Path) -> str:
+    """The password in a file: its first line, which is all that a password file may hold. Raises `KeystoreError`."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeystoreError(f"the password file {path} cannot be read: {error}") from None
+    if len(lines) != 1 or not lines[0]:
+        raise KeystoreError(f"{path} has {len(lines)} lines; a password file holds one line, the password")
+    return lines[0]
+
+
 def write_private(path: Path, data: bytes) -> None:
     """Write a file of mode 0600 that appears whole or not at all, and is on the disk when this returns."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")

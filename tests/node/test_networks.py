@@ -86,6 +86,22 @@ def test_the_files_of_a_new_network_fit_together(tmp_path: Path) -> None:
     assert "--validator" not in arguments_of(tmp_path, members[2], members)
 
 
+def test_one_password_can_open_all_keys_of_a_new_network(tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("one for all\n")
+    done = solvent("testnet", "2", "--out", str(tmp_path / "net"), "--keystore-password-file", str(password))
+    assert done.returncode == 0, done.stderr
+    for name in ("validator-1", "validator-2"):
+        assert not (tmp_path / "net" / name / "password").exists()
+        open_session_key(tmp_path / "net" / name, None, password)
+    commands = (tmp_path / "net" / "commands.sh").read_text()
+    assert commands.count(f"--password-file {password}") == 2
+    password.write_text("")
+    refused = solvent("testnet", "1", "--out", str(tmp_path / "other"), "--keystore-password-file", str(password))
+    assert (refused.returncode, "one line, the password" in refused.stderr) == (1, True)
+    assert not (tmp_path / "other").exists()
+
+
 def test_status_tells_who_does_not_answer() -> None:
     assert describe({}) == "no node answers"
 
