@@ -95,6 +95,8 @@ class AccountType(click.ParamType[bytes]):
                 return public_key(derive_seed(value))
             if value.startswith("0x") and len(value) == 66:
                 return bytes.fromhex(value[2:])
+            if " " in value.strip():
+                self.fail("this is no address; if it is a mnemonic, it belongs nowhere but where a secret is asked for")
             return from_ss58(value)
         except (SolventError, ValueError) as error:
             self.fail(str(error), param, ctx)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.output import AMOUNT, console, describe_failure, fail, format_amount, print_json, print_table, say
+from cli.suri import SURI_HELP, read_secret
 from cli.task_files import capture, keep_bundle, kept_bundle
 from cli.task_watch import TaskBar, follow, take_snapshot
 from runtime.codec import encode, replace
-from runtime.crypto import derive_seed, to_ss58
+from runtime.crypto import to_ss58
 from runtime.errors import SolventError
 from runtime.pallets import proofs, tasks
 from runtime.pallets.tasks import Estimate, Task, TaskSpec, task_id, validate_submission
@@ -189,7 +190,7 @@ class SubmissionFailed(SolventError):
 
 @command.command()
 @task_options
-@click.option("--suri", required=True, help="Secret of the account that pays, such as //Submitter.")
+@click.option("--suri", required=True, help=f"Secret of the account that pays, {SURI_HELP}.")
 @click.option("--max-fee", type=AMOUNT, help="Refuse to submit if the escrow would be more.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def submit(
@@ -197,7 +198,7 @@ def submit(
     yes: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Put FILE on the market; the fee is shown first and held in escrow."""
-    seed = derive_seed(suri)
+    seed = read_secret(suri)
     with tempfile.TemporaryDirectory() as folder, Client(url) as client:
         bundle = capture(file, Path(folder), steps, batch_size)
         spec = spec_of(client, bundle, options)

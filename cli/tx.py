@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from cli.output import ACCOUNT, AMOUNT, describe_failure, fail, format_amount, print_json, say
+from cli.suri import SURI_HELP, read_secret
 from runtime.codec import Record
-from runtime.crypto import derive_seed, to_ss58
+from runtime.crypto import to_ss58
 from runtime.pallets import balances, system
 from solvent.client import Client, Outcome
 
@@ -22,9 +23,7 @@ def sending_options(function: Any) -> Any:
     """Options that every transaction has."""
     for option in reversed(
         [
-            click.option(
-                "--from", "suri", required=True, metavar="SURI", help="Secret of the sender, such as //Alice."
-            ),
+            click.option("--from", "suri", required=True, metavar="SURI", help=f"Secret of the sender, {SURI_HELP}."),
             click.option("--tip", type=AMOUNT, default="0", help="Tokens on top of the fee, for an earlier place."),
             click.option("--wait/--no-wait", default=True, help="Wait until a block includes it (the default)."),
             click.option("--url", default="http://127.0.0.1:9944", show_default=True, help="The node's RPC address."),
@@ -69,7 +68,7 @@ def remark(suri: str, tip: int, wait: bool, url: str, as_json: bool, text: str) 
 
 def send(url: str, suri: str, pallet: str, args: Record, tip: int, wait: bool, as_json: bool, what: str) -> None:
     """Submit, wait if asked, print what became of it; exit code 1 when the call failed."""
-    seed = derive_seed(suri)
+    seed = read_secret(suri)
     with Client(url, patience=2.0) as client:
         submitted = client.submit(seed, pallet, args, tip)
         document: dict[str, Any] = {"hash": "0x" + submitted.hash.hex(), "nonce": submitted.nonce}

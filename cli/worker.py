@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from cli.output import AMOUNT
+from cli.suri import SURI_HELP, read_secret
 
 
 def default_work_dir() -> Path:
@@ -29,7 +30,7 @@ def _options(function: Any) -> Any:
     for option in reversed(
         [
             click.option("--url", default="http://127.0.0.1:9944", show_default=True, help="The node's RPC address."),
-            click.option("--suri", required=True, help="Secret of the worker's account, such as //Solver1."),
+            click.option("--suri", required=True, help=f"Secret of the worker's account, {SURI_HELP}."),
             click.option(
                 "--threads", default=1, show_default=True, type=click.IntRange(1, 256), help="Of the kernels."
             ),
@@ -127,7 +128,7 @@ def _serve(role: str, options: dict[str, Any], build: Any) -> None:
     """Run a worker until it is told to stop; a clear message and exit code 1 when it cannot go on."""
     from ml.workers.journal import Journal
     from ml.workers.session import Session, claim_folder, run
-    from runtime.crypto import derive_seed, public_key, to_ss58
+    from runtime.crypto import public_key, to_ss58
     from runtime.errors import SolventError
     from solvent.client import Client, NodeUnreachable
 
@@ -141,7 +142,7 @@ def _serve(role: str, options: dict[str, Any], build: Any) -> None:
     signal.signal(signal.SIGINT, stop)
     journal = Journal(role, options["json_log"])
     try:
-        seed = derive_seed(options["suri"])
+        seed = read_secret(options["suri"])
         account = to_ss58(public_key(seed))
         folder = (options["work_dir"] or default_work_dir()) / role / account
         folder.mkdir(parents=True, exist_ok=True)

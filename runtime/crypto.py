@@ -4,7 +4,8 @@ Ed25519 libraries disagree about odd signatures (small-order keys, non-canonical
 the consensus rule here: a signature is valid exactly when ``crypto_sign_open`` accepts it.
 
 A *seed* is the 32-byte Ed25519 secret. A *secret URI* names one: ``//Alice`` is derived from the public development
-root, ``0x<64 hex digits>//path`` from a seed of one's own. Only hard junctions (``//``) exist for Ed25519.
+root, ``0x<64 hex digits>//path`` from a seed of one's own; `solvent.keys` adds mnemonics, whose word list is a file.
+Only hard junctions (``//``) exist for Ed25519.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def derive_seed(suri: str) -> bytes:
         raise KeyFormatError("an empty secret URI names no key; a development key looks like //Alice")
     for junction in junctions:
         if not junction or "/" in junction:
-            raise KeyFormatError(f"{suri!r}: only hard junctions such as //name exist for Ed25519 keys")
+            raise KeyFormatError("only hard junctions such as //name exist for Ed25519 keys")
         seed = blake2b(_compact(b"Ed25519HDKD") + seed + _chain_code(junction), digest_size=32).digest()
     return seed
 
@@ -109,7 +110,7 @@ def _seed_from_hex(text: str) -> bytes:
     except ValueError:
         seed = b""
     if not text.startswith("0x") or len(seed) != 32:
-        raise KeyFormatError("a secret URI starts with //name, or with 0x and the 64 hex digits of a seed")
+        raise KeyFormatError("a secret starts with //name, with 0x and the 64 hex digits of a seed, or is a mnemonic")
     return seed
 
 
