@@ -17,15 +17,9 @@ import click
 from rich.console import Console
 
 from cli.demo_processes import ROOT, Family
-from cli.demo_report import (
-    DisputeRecord,
-    dispute_document,
-    print_leaf,
-    print_moves,
-    print_payments,
-    task_document,
-)
+from cli.dispute_report import DisputeRecord, dispute_document, print_leaf, print_moves
 from cli.output import format_amount, print_json
+from cli.task_report import print_payments, task_document
 from runtime.errors import SolventError
 from solvent.client import Client
 
@@ -173,7 +167,7 @@ def show_act(stage: Stage, act: Act) -> None:
     for finding in findings(stage, act.name):
         word = "all equal" if finding["confirmed"] else f"segments {finding['wrong']} differ"
         stage.console.print(f"The whistleblower re-ran segments {finding['segments']}: {word}.")
-    print_payments(stage.console, act.task, NAMES)
+    print_payments(act.task, NAMES, stage.console)
     stage.console.print(
         f"Test accuracy [bold]{act.accuracy:.1%}[/bold] after {act.task.spec.steps} steps; model: {act.model}, "
         f"state root 0x{act.task.final_root.hex()[:16]}…"
@@ -184,6 +178,7 @@ def show_dispute(stage: Stage, record: DisputeRecord) -> None:
     """The descent, move by move, and the operation at its end."""
     from cli.demo_story import NAMES
 
+    assert record.verdict is not None
     loser, winner = NAMES[record.dispute.defender], NAMES[record.dispute.challenger]
     sizes = " > ".join(f"{one.level} {one.leaf} of {one.width}" for one in record.verdict.trail)
     stage.console.print(f"{winner} replayed segment {record.dispute.segment} and got another state. The dispute:")
@@ -213,7 +208,10 @@ def build_document(stage: Stage, acts: tuple[Act, ...], record: DisputeRecord, c
     slashes = [slash for act in acts for slash in act.task.slashes]
     return {
         "ok": True,
-        "tasks": [task_document(act.name, act.task, act.accuracy, str(act.model), NAMES) for act in acts],
+        "tasks": [
+            {**task_document(act.name, act.task, NAMES), "accuracy": act.accuracy, "model": str(act.model)}
+            for act in acts
+        ],
         "dispute": dispute_document(record, slashes, NAMES),
         "whistleblower": [finding for act in acts for finding in findings(stage, act.name)],
         "chain": chain,

@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cli.demo_processes import NODE, Child, Family, free_port
-from cli.demo_report import DisputeRecord, read_disputes
+from cli.dispute_report import DisputeRecord, read_disputes
 from cli.task import TRAINING_BLOCKS, allow_time, fetch_result, price, submit_bundle
 from cli.task_watch import Snapshot, TaskBar, describe, follow, take_snapshot
 from ml.bundle import Bundle, Terms
@@ -219,13 +219,12 @@ def cheated_act(stage: Stage, client: Client, bundle: Bundle) -> tuple[Act, Disp
 def require_caught(stage: Stage, task: Task, decided: list[DisputeRecord]) -> DisputeRecord:
     """The dispute that the cheat lost in a scalar operation. Raises `StoryFailed` unless the chain shows all of it."""
     cheat = stage.family.children["cheat"]
-    lost = [one for one in decided if one.loser == account(CHEAT)]
-    if not lost:
+    record = next((one for one in decided if one.loser == account(CHEAT)), None)
+    if record is None or record.verdict is None:
         raise StoryFailed("no dispute was decided against the cheat", stage.family.children["verifier"])
-    record = lost[0]
-    evidence = record.verdict.evidence
-    if record.verdict.reason != "wrong_result" or not evidence.opcode or evidence.claimed == evidence.computed:
-        raise StoryFailed(f"the dispute ended by {record.verdict.reason}, not in a scalar operation", cheat)
+    reason, evidence = record.verdict.reason, record.verdict.evidence
+    if reason != "wrong_result" or not evidence.opcode or evidence.claimed == evidence.computed:
+        raise StoryFailed(f"the dispute ended by {reason}, not in a scalar operation", cheat)
     if not any(one.account == account(CHEAT) and one.amount for one in task.slashes):
         raise StoryFailed("the cheat was not slashed", cheat)
     if not any(one.role == "challenger" and one.amount for one in task.payments):

@@ -21,7 +21,8 @@ from runtime.executive import Failure
 UNITS = 10**9
 """Units in one token."""
 
-console = Console(highlight=False)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
+"""A pipe or a file has no width: whoever copies ids from it gets every line whole."""
 
 
 def fail(message: str) -> NoReturn:
@@ -40,7 +41,7 @@ def say(text: str) -> None:
     console.print(text, soft_wrap=True)
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], console: Console = console) -> None:
     """Write a table; columns whose name starts with ``>`` are right-aligned."""
     table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for column in columns:

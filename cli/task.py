@@ -13,27 +13,31 @@ import click
 from cli.output import AMOUNT, console, describe_failure, fail, format_amount, print_json, print_table, say
 from cli.suri import SURI_HELP, read_secret
 from cli.task_files import capture, keep_bundle, kept_bundle
+from cli.task_market import cancel, disputes, list_tasks
+from cli.task_options import JSON, TASK_ARGUMENT, URL
+from cli.task_report import print_payments, task_document
 from cli.task_watch import TaskBar, follow, take_snapshot
 from runtime.codec import encode, replace
-from runtime.crypto import to_ss58
 from runtime.errors import SolventError
 from runtime.pallets import proofs, tasks
-from runtime.pallets.tasks import Estimate, Task, TaskSpec, task_id, validate_submission
+from runtime.pallets.tasks import Estimate, TaskSpec, task_id, validate_submission
 from runtime.vm.check import check_program, decode_program
 from solvent.client import Client
 
 if TYPE_CHECKING:
     from ml.bundle import Bundle, Terms
 
-URL = click.option("--url", default="http://127.0.0.1:9944", show_default=True, help="The node's RPC address.")
 TRAINING_BLOCKS = 5000
 """How long training may take where neither the submitter nor the work asks for more."""
-JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
 @click.group(name="task")
 def command() -> None:
     """Have a network trained: estimate, submit, watch, and fetch the result."""
+
+
+for part in (list_tasks, cancel, disputes):
+    command.add_command(part)
 
 
 def task_options(function: Any) -> Any:
@@ -218,44 +222,13 @@ def submit(
         say(f"Follow it: solvent task watch 0x{name.hex()}")
 
 
-def parse_task(text: str) -> bytes:
-    """A task id from hex."""
-    try:
-        name = bytes.fromhex(text.removeprefix("0x"))
-    except ValueError:
-        name = b""
-    if len(name) != 32:
-        raise click.BadParameter(f"{text!r} is not a task id (0x and 64 hex digits)")
-    return name
-
-
-def task_document(name: bytes, task: Task) -> dict[str, Any]:
-    """A task as JSON."""
-
-    def sums(payments: tuple[tasks.Payment, ...]) -> list[dict[str, str]]:
-        return [{"account": to_ss58(one.account), "role": one.role, "amount": str(one.amount)} for one in payments]
-
-    return {
-        "id": "0x" + name.hex(),
-        "status": task.status,
-        "steps": task.spec.steps,
-        "attempts": task.attempt,
-        "solver": to_ss58(task.solver) if task.solver else None,
-        "final_root": "0x" + task.final_root.hex() if task.final_root else None,
-        "escrow": str(task.estimate.escrow),
-        "payments": sums(task.payments),
-        "slashes": sums(task.slashes),
-    }
-
-
 @command.command()
-@click.argument("task")
+@TASK_ARGUMENT
 @click.option("--timeout", type=float, help="Give up after so many seconds.")
 @URL
 @JSON
-def watch(task: str, timeout: float | None, url: str, as_json: bool) -> None:
+def watch(name: bytes, timeout: float | None, url: str, as_json: bool) -> None:
     """Follow TASK until it is over; exit code 0 only if it settled."""
-    name = parse_task(task)
     with Client(url) as client:
         snapshot = take_snapshot(client, name)
         if as_json:
@@ -270,21 +243,8 @@ def watch(task: str, timeout: float | None, url: str, as_json: bool) -> None:
         fail(f"the task is {snapshot.task.status}")
 
 
-def print_payments(task: Task, names: dict[bytes, str] | None = None) -> None:
-    """Who was paid what, and who lost what."""
-    known = names or {}
-
-    def row(payment: tasks.Payment, role: str, sign: str) -> list[str]:
-        return [known.get(payment.account, to_ss58(payment.account)), role, sign + format_amount(payment.amount)]
-
-    rows = [row(one, one.role, "") for one in task.payments]
-    rows += [row(one, f"[red]slashed as {one.role}[/red]", "-") for one in task.slashes]
-    if rows:
-        print_table("", ["account", "for", ">amount"], rows)
-
-
 @command.command()
-@click.argument("task")
+@TASK_ARGUMENT
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("model.safetensors"), show_default=True
 )
@@ -292,11 +252,10 @@ def print_payments(task: Task, names: dict[bytes, str] | None = None) -> None:
 @click.option("--threads", default=2, show_default=True, type=click.IntRange(1, 256), help="For scoring the model.")
 @URL
 @JSON
-def result(task: str, out: Path, folder: Path | None, threads: int, url: str, as_json: bool) -> None:
+def result(name: bytes, out: Path, folder: Path | None, threads: int, url: str, as_json: bool) -> None:
     """Write the trained model of TASK as safetensors, checked against the chain, and say its test accuracy."""
     from ml.bundle import Bundle
 
-    name = parse_task(task)
     bundle = Bundle.open(folder) if folder else kept_bundle(name)
     with Client(url) as client:
         accuracy, tensors = fetch_result(client, name, bundle, out, threads)

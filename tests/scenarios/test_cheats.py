@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from cli.dispute_report import dispute_document, read_disputes
+from runtime.crypto import to_ss58
 from runtime.pallets import disputes, proofs
 from runtime.pallets.disputes import CHALLENGER_WON, DEFENDER_WON
 from runtime.parameters import TOKEN
+from solvent.client import Client
 from tests.scenarios.market import BOND, Market
 from tests.scenarios.tiny import tiny_task
 from tests.support.chain import account, seed
@@ -45,6 +49,12 @@ def test_one_wrong_multiplication_costs_the_solver_its_stake_and_the_task_is_tra
     assert market.payments(name)[dispute.challenger, "challenger"] == dispute.reward > 0
     assert task.solver == SOLVER1
     assert market.bond("//Mallory", "solver") == BOND - task.estimate.solver_lock
+
+    (record,) = read_disputes(cast(Client, market.chain), name)
+    document = dispute_document(record, task.slashes, {})
+    assert (document["status"], document["loser"]) == ("challenger_won", to_ss58(MALLORY))
+    assert document["moves"][0] == {**document["moves"][0], "mover": "defender", "move": "SegmentRoot", "width": 5}
+    assert document["leaf"]["op"] == "FMA_F32"
 
 
 def test_a_silent_solver_loses_by_the_clock(market: Market) -> None:

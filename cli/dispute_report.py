@@ -1,4 +1,4 @@
-"""What the demo says at the end: tables for people, one JSON object for programs. All of it is read from the chain."""
+"""A dispute as the chain recorded it: every move, and the scalar operation at its end. For people and for programs."""
 
 from __future__ import annotations
 
@@ -11,25 +11,24 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from cli.output import format_amount
 from runtime.crypto import to_ss58
 from runtime.dispute.records import Evidence, Verdict
 from runtime.pallets import disputes
 from runtime.pallets.disputes import Dispute, LoggedMove
-from runtime.pallets.tasks import Payment, Task
+from runtime.pallets.tasks import Payment
 from solvent.client import Client
 
 Names = Mapping[bytes, str]
-"""Account to the name it has in the story."""
+"""Account to a name that people know it by, where it has one."""
 
 
 @dataclass(frozen=True)
 class DisputeRecord:
-    """One finished dispute as the chain keeps it."""
+    """One dispute as the chain keeps it; without a verdict while it is open, or when it was cancelled."""
 
     number: int
     dispute: Dispute
-    verdict: Verdict
+    verdict: Verdict | None
     moves: tuple[LoggedMove, ...]
 
     @property
@@ -38,19 +37,27 @@ class DisputeRecord:
         return sum(move.mover == "challenger" for move in self.moves)
 
     @property
-    def loser(self) -> bytes:
-        won = self.verdict.winner == "challenger"
-        return self.dispute.defender if won else self.dispute.challenger
+    def winner(self) -> bytes | None:
+        """The account that the verdict is for."""
+        if self.verdict is None:
+            return None
+        return self.dispute.challenger if self.verdict.winner == "challenger" else self.dispute.defender
+
+    @property
+    def loser(self) -> bytes | None:
+        """The account that the verdict is against."""
+        if self.verdict is None:
+            return None
+        return self.dispute.defender if self.verdict.winner == "challenger" else self.dispute.challenger
 
 
 def read_disputes(client: Client, task: bytes) -> list[DisputeRecord]:
-    """All decided disputes about a task, with every move."""
+    """All disputes about a task, with every move."""
     found = []
     for number, dispute in client.items(disputes.DISPUTES):
-        verdict = client.read(disputes.VERDICTS, number)
-        if dispute.task == task and verdict is not None:
+        if dispute.task == task:
             moves = [client.read(disputes.MOVES, (number, place)) for place in range(dispute.moves)]
-            found.append(DisputeRecord(number, dispute, verdict, tuple(moves)))
+            found.append(DisputeRecord(number, dispute, client.read(disputes.VERDICTS, number), tuple(moves)))
     return found
 
 
@@ -69,65 +76,62 @@ def payment_documents(payments: Sequence[Payment], names: Names) -> list[dict[st
     ]
 
 
-def task_document(name: bytes, task: Task, accuracy: float | None, model: str, names: Names) -> dict[str, Any]:
-    return {
-        "id": "0x" + name.hex(),
-        "status": task.status,
-        "accuracy": accuracy,
-        "steps": task.spec.steps,
-        "attempts": task.attempt,
-        "solver": names.get(task.solver, to_ss58(task.solver)),
-        "gas": str(task.estimate.gas),
-        "escrow": str(task.estimate.escrow),
-        "final_root": "0x" + task.final_root.hex(),
-        "payments": payment_documents(task.payments, names),
-        "slashes": payment_documents(task.slashes, names),
-        "model": model,
-    }
-
-
 def dispute_document(record: DisputeRecord, slashes: Sequence[Payment], names: Names) -> dict[str, Any]:
-    evidence, dispute = record.verdict.evidence, record.dispute
-    winner = dispute.challenger if record.verdict.winner == "challenger" else dispute.defender
+    """A dispute as JSON; leaf, winner and loser are null without a verdict."""
+    verdict, dispute = record.verdict, record.dispute
+    trail = verdict.trail if verdict else ()
+
+    def name_of(account: bytes | None) -> str | None:
+        return None if account is None else names.get(account, to_ss58(account))
+
     return {
         "id": record.number,
         "task": "0x" + dispute.task.hex(),
         "segment": dispute.segment,
-        "reason": str(record.verdict.reason),
-        "moves": [
-            {
-                "number": number,
-                "mover": move.mover,
-                "move": move.kind,
-                "level": move.level,
-                "width": move.width,
-                "height": move.height,
-                "index": move.index,
-                "bytes": move.bytes,
-                "block": move.block,
-            }
-            for number, move in enumerate(record.moves)
-        ],
+        "status": dispute.status,
+        "reason": None if verdict is None else str(verdict.reason),
+        "moves": [move_document(number, move) for number, move in enumerate(record.moves)],
         "rounds": record.rounds,
-        "level_sizes": [
-            {"level": str(one.level), "width": one.width, "leaf": one.leaf} for one in record.verdict.trail
-        ],
-        "leaf": {
-            "op": evidence.opcode,
-            "operands": list(evidence.operands),
-            "claimed": evidence.claimed,
-            "computed": evidence.computed,
-            "step": evidence.step,
-            "value": evidence.value,
-            "operator": evidence.operator,
-            "element": evidence.element,
-            "operation": evidence.operation,
-            "executed": len(evidence.log),
-        },
-        "winner": names.get(winner, to_ss58(winner)),
-        "loser": names.get(record.loser, to_ss58(record.loser)),
+        "level_sizes": [{"level": str(one.level), "width": one.width, "leaf": one.leaf} for one in trail],
+        "leaf": leaf_document(verdict.evidence) if verdict else None,
+        "challenger": name_of(dispute.challenger),
+        "defender": name_of(dispute.defender),
+        "waits_for": dispute.waits_for or None,
+        "winner": name_of(record.winner),
+        "loser": name_of(record.loser),
         "slashed": payment_documents(slashes, names),
         "reward": str(dispute.reward),
+    }
+
+
+def move_document(number: int, move: LoggedMove) -> dict[str, Any]:
+    """One move as JSON: who played what, and where the game stood then."""
+    return {
+        "number": number,
+        "mover": move.mover,
+        "move": move.kind,
+        "level": move.level,
+        "width": move.width,
+        "height": move.height,
+        "index": move.index,
+        "bytes": move.bytes,
+        "block": move.block,
+    }
+
+
+def leaf_document(evidence: Evidence) -> dict[str, Any]:
+    """The scalar operation at the end of a dispute as JSON; bit patterns in hexadecimal."""
+    return {
+        "op": evidence.opcode,
+        "operands": list(evidence.operands),
+        "claimed": evidence.claimed,
+        "computed": evidence.computed,
+        "step": evidence.step,
+        "value": evidence.value,
+        "operator": evidence.operator,
+        "element": evidence.element,
+        "operation": evidence.operation,
+        "executed": len(evidence.log),
     }
 
 
@@ -169,18 +173,3 @@ def print_leaf(console: Console, evidence: Evidence, names: tuple[str, str]) -> 
         lines.append(f"    [{style}]{who:<18} {bits}  {as_float(bits)}[/{style}]")
     title = f"{len(evidence.log)} scalar operations executed by the chain; the one that differs"
     console.print(Panel("\n".join(lines), title=title, title_align="left", expand=False))
-
-
-def print_payments(console: Console, task: Task, names: Names) -> None:
-    """Who was paid what for a task, and who lost what."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("account")
-    table.add_column("for")
-    table.add_column("SOLV", justify="right")
-    for one in task.payments:
-        amount = format_amount(one.amount).removesuffix(" SOLV")
-        table.add_row(names.get(one.account, to_ss58(one.account)), one.role.replace("_", " "), amount)
-    for one in task.slashes:
-        amount = format_amount(one.amount).removesuffix(" SOLV")
-        table.add_row(names.get(one.account, to_ss58(one.account)), f"[red]slashed as {one.role}[/red]", f"-{amount}")
-    console.print(table)
