@@ -2,9 +2,9 @@
 
 The voter itself (`chain.grandpa.voter`) knows neither disk nor peers nor the next authority set. Here its records
 become one `Commit` that precedes everything else, its messages become gossip, and when the block that ends a set is
-final a voter for the next set takes over. Votes and the last completed round live in the database until then.
+final a voter for the next set takes over. Votes, and what they rested on, live in the database until then.
 
-Keys: ``v`` set, round, stage -> what was signed; ``w`` set -> the votes that completed the last round.
+Keys: ``v`` set, round, stage -> what was signed; ``g`` set -> what the last vote rested on.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 from chain.db import Batch
 from chain.effects import Commit, Effect, Publish, Punish
-from chain.grandpa.ballot import Memory, Signer, place_of
+from chain.grandpa.ballot import Signer
 from chain.grandpa.effects import (
     Broadcast,
     FinalityFault,
     Finalize,
     NeedBlock,
     Penalize,
-    RecordRound,
+    RecordGrounds,
     RecordVote,
     Relay,
     ReportEquivocation,
@@ -28,12 +28,12 @@ from chain.grandpa.effects import (
     SendCatchUp,
 )
 from chain.grandpa.effects import Effect as VoterEffect
+from chain.grandpa.memory import Grounds, Memory, place_of
 from chain.grandpa.messages import (
-    CatchUp,
     CatchUpRequest,
     Justification,
     SignedProposal,
-    decode_catch_up,
+    decode_catch_ups,
     decode_gossip,
     decode_justification,
 )
@@ -49,7 +49,7 @@ from runtime.pallets.offences import VoteEquivocation
 from runtime.state import State
 from runtime.votes import SignedVote
 
-VOTE, ROUND = b"v", b"w"
+VOTE, GROUNDS = b"v", b"g"
 BAD_VOTE_POINTS = 50
 MAX_RELAYED = 4096
 REPEAT_SLOTS = 2
@@ -131,11 +131,11 @@ class Finality:
 
     def _recall(self, set_id: int) -> Memory:
         database, prefix = self._ledger.store.database, set_id.to_bytes(8, "big")
-        completed = database.get(ROUND + prefix)
+        grounds = database.get(GROUNDS + prefix)
         signed: tuple[SignedVote | SignedProposal, ...] = tuple(
             decode(data, SignedVote | SignedProposal) for _, data in database.range(VOTE + prefix)
         )
-        return Memory(decode(completed, CatchUp) if completed else None, signed)
+        return Memory(decode(grounds, Grounds) if grounds else None, signed)
 
     # --- events
 
@@ -158,7 +158,7 @@ class Finality:
         self._start()
         stale = [
             key
-            for kind in (VOTE, ROUND)
+            for kind in (VOTE, GROUNDS)
             for key, _ in self._ledger.store.database.range(kind)
             if int.from_bytes(key[1:9], "big") < self.set_id
         ]
@@ -205,14 +205,15 @@ class Finality:
     def on_catch_up_request(self, request: CatchUpRequest) -> bytes:
         """The answer to a peer that is behind; empty when there is nothing for it."""
         answers = [effect for effect in self.voter.on_catch_up_request(request) if isinstance(effect, SendCatchUp)]
-        return encode(answers[0].catch_up) if answers else b""
+        return encode(tuple(answer.catch_up for answer in answers)) if answers else b""
 
     def on_catch_up(self, data: bytes, peer: str, now: float) -> list[FinalityEffect]:
         """A peer's answer to a catch-up request."""
         try:
-            effects = self.voter.on_catch_up(decode_catch_up(data), now)
+            catch_ups = decode_catch_ups(data)
         except CodecError as error:
             return [Punish(peer, BAD_VOTE_POINTS, f"a malformed catch-up: {error}")]
+        effects = [effect for catch_up in catch_ups for effect in self.voter.on_catch_up(catch_up, now)]
         return self._translate(effects, now, peer)
 
     # --- effects
@@ -226,8 +227,8 @@ class Finality:
                 case RecordVote(signed):
                     round_, stage = place_of(signed)
                     batch[self._vote_key(round_) + stage.encode()] = encode(signed)
-                case RecordRound(completed):
-                    batch |= self._record_round(completed)
+                case RecordGrounds(grounds):
+                    batch |= self._record_grounds(grounds)
                 case Broadcast(message):
                     votes = Votes(encode(message), self._clock.slot_at(now))
                     translated.append(Publish(VOTES, encode_message(votes)))
@@ -250,9 +251,9 @@ class Finality:
     def _vote_key(self, round_: int) -> bytes:
         return VOTE + self.set_id.to_bytes(8, "big") + round_.to_bytes(8, "big")
 
-    def _record_round(self, completed: CatchUp) -> Batch:
-        batch: Batch = {ROUND + self.set_id.to_bytes(8, "big"): encode(completed)}
-        first, last = self._vote_key(0), self._vote_key(completed.round)
+    def _record_grounds(self, grounds: Grounds) -> Batch:
+        batch: Batch = {GROUNDS + self.set_id.to_bytes(8, "big"): encode(grounds)}
+        first, last = self._vote_key(0), self._vote_key(grounds.completed.round)
         for key, _ in self._ledger.store.database.range(first[:9]):
             if key < last:
                 batch[key] = None

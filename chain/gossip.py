@@ -29,7 +29,9 @@ def judge_announcement(
     """
     header = decode_message(Announce, data).header
     hash_ = header_hash(header)
-    if importer.is_bad(hash_) or importer.is_bad(header.parent):
+    if importer.is_bad(hash_):
+        return "ignore", None  # its header may be valid, and its bearer not know the body yet
+    if importer.is_bad(header.parent):
         return "reject", None
     if header.number <= ledger.finalized_number:
         return "ignore", None

@@ -92,6 +92,8 @@ class ChainNode:
         self._connected: dict[str, float] = {}
         """Peer -> when to ask for its status again."""
         self._next_finality = 0.0
+        self._catch_ups = 0
+        """Peers asked for votes so far: each time it is another one's turn."""
 
     # --- driving
 
@@ -310,7 +312,8 @@ class ChainNode:
         able = [peer for peer in self._connected if self.requests.has_room(peer)]
         if not able:
             return []
-        peer = able[int(now) % len(able)]
+        self._catch_ups += 1
+        peer = able[self._catch_ups % len(able)]
 
         def take(data: bytes | None, later: float) -> list[NodeEffect]:
             return [*self.finality.on_catch_up(data, peer, later)] if data else []

@@ -43,8 +43,9 @@ MAX_WANTED = 64
 MAX_ATTEMPTS = 8
 RETRY_SECONDS = 0.3
 """An announcement may come before its sender has the block: it is asked again after so long."""
-MALFORMED_POINTS, UNLINKED_POINTS, LATE_POINTS, EMPTY_POINTS, DETACHED_POINTS = 50, 50, 11, 10, 20
-"""What answers cost: no answer at all, blocks that do not follow each other, none in time, none, of another chain."""
+MALFORMED_POINTS, UNLINKED_POINTS, USELESS_POINTS = 50, 50, 0
+"""What answers cost: bytes without meaning, blocks that do not follow each other or were not asked for. An answer that
+is late, empty or of another chain may come from an honest peer: others are asked, and nobody is blamed."""
 PAUSE_SECONDS = 30.0
 """How long a peer whose chain lacks our finalized block is left alone."""
 
@@ -207,7 +208,7 @@ class Sync:
         if culprit in self.peers:
             self.peers[culprit].paused_until = now + PAUSE_SECONDS
             self.peers[culprit].best_number = self._ledger.finalized_number
-        return [Punish(culprit, DETACHED_POINTS, "its chain does not contain the finalized block")]
+        return []
 
     def _restart(self) -> None:
         """Forget what was downloaded and not imported."""
@@ -281,7 +282,7 @@ class Sync:
             range_.peer = ""
             if not self._able(range_.start, range_.refused, now):
                 self._restart()
-            return [fault]
+            return [fault] if fault.points else []
         range_.blocks = blocks
         missing = range_.count - len(blocks)
         if missing:
@@ -327,7 +328,7 @@ class Sync:
         if fault is not None:
             wanted.not_before = now + RETRY_SECONDS
             wanted.peers = [*(other for other in wanted.peers if other != peer), peer]
-            return [fault] if fault.points > EMPTY_POINTS else []
+            return [fault] if fault.points else []
         self._wanted.pop(hash_, None)
         return [
             effect for item in blocks for effect in self._importer.submit(item.block, peer, now, item.justification)
@@ -339,13 +340,13 @@ def _read_blocks(
 ) -> tuple[tuple[BlockData, ...], Punish | None]:
     """The blocks of an answer, each the parent of the next; or what is wrong with it."""
     if data is None:
-        return (), Punish(peer, LATE_POINTS, "no blocks in time")
+        return (), Punish(peer, USELESS_POINTS, "no blocks in time")
     try:
         blocks = decode_message(BlockResponse, data).blocks
     except MalformedMessage as error:
         return (), Punish(peer, MALFORMED_POINTS, f"a malformed answer: {error}")
     if not blocks:
-        return (), Punish(peer, EMPTY_POINTS, "blocks that it said it has are missing")
+        return (), Punish(peer, USELESS_POINTS, "blocks that it said it has are missing")
     headers = [item.block.header for item in blocks]
     linked = all(
         later.number == earlier.number + 1 and later.parent == header_hash(earlier)

@@ -1,6 +1,6 @@
 """``solvent simulate``: whole networks of validators in virtual time, one for each seed, on all cores.
 
-A seed that fails is printed with its plan; ``--first SEED --seeds 1`` brings its whole history back.
+A seed that fails is printed with its plan, and with the command that brings its whole history back.
 """
 
 from __future__ import annotations
@@ -16,25 +16,27 @@ from cli.output import say
 from node.simulator import Report, SimulationFailed, simulate
 
 
-def run_seed(seed: int, slots: int) -> Report | str:
-    """One run; what failed, when it fails."""
+def run_seed(seed: int, slots: int, harsh: bool) -> Report | str:
+    """One run; what failed and how to replay it, when it fails."""
     try:
-        return simulate(seed, slots)
+        return simulate(seed, slots, harsh)
     except SimulationFailed as error:
-        return str(error)
+        options = "--harsh" if harsh else f"--slots {slots}"
+        return f"{error}\nreplay it with: solvent simulate --seeds 1 --first {seed} {options}"
 
 
 @click.command(name="simulate")
 @click.option("--seeds", default=100, show_default=True, help="How many networks.")
 @click.option("--first", default=0, show_default=True, help="The first seed.")
 @click.option("--slots", default=60, show_default=True, help="Slots of two seconds that each network runs.")
+@click.option("--harsh", is_flag=True, help="Crash every node again and again, one partition after another (90 slots).")
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Processes.")
-def command(seeds: int, first: int, slots: int, jobs: int) -> None:
+def command(seeds: int, first: int, slots: int, harsh: bool, jobs: int) -> None:
     """Run seeded networks with crashes, partitions and lying validators, and check that they agree."""
     started, failed, reports = time.perf_counter(), 0, []
     with ProcessPoolExecutor(jobs) as pool:
         chosen = range(first, first + seeds)
-        for seed, report in zip(chosen, pool.map(run_seed, chosen, [slots] * seeds), strict=True):
+        for seed, report in zip(chosen, pool.map(run_seed, chosen, [slots] * seeds, [harsh] * seeds), strict=True):
             if isinstance(report, str):
                 failed += 1
                 say(f"FAILED {report}")

@@ -6,6 +6,7 @@ the order given. It can stop between any two effects; the disk then keeps what w
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -28,6 +29,8 @@ from p2p.memory import Answered, Asked, Delivery, Gossip, MemoryNetwork, MemoryN
 
 TOPICS = (BLOCKS, EXTRINSICS, VOTES)
 BAN_POINTS = 100
+REJECTED_POINTS = 50
+"""As in `p2p.host`."""
 SHORTEST_WAIT = 0.001
 """Seconds between two looks at a node, whatever it says about its next appointment."""
 
@@ -50,8 +53,8 @@ class World(Protocol):
     def on_broken(self, machine: Machine, reason: str) -> None:
         """A machine has seen proof that finality has failed."""
 
-    def on_banned(self, machine: Machine, peer: str, reasons: tuple[str, ...]) -> None:
-        """A machine will have nothing more to do with a peer."""
+    def on_blamed(self, machine: Machine, peer: str, points: int, reason: str) -> None:
+        """A machine holds something against a peer, which may lead to a ban."""
 
     def on_restarted(self, machine: Machine) -> None:
         """A machine is up again, and wants to be connected."""
@@ -63,7 +66,7 @@ class Statistics:
 
     crashes: int = 0
     offences: int = 0
-    blame: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    blame: Counter[str] = field(default_factory=Counter)
 
 
 class Machine:
@@ -90,6 +93,8 @@ class Machine:
         self._genesis, self._work_seconds, self._random, self._verify = genesis, work_seconds, random, verify
         self._host: MemoryNode | None = None
         self._tickets: dict[tuple[str, int], int] = {}
+        self._sources: dict[bytes, str] = {}
+        """Messages that are not judged yet -> who sent them."""
         self._fuse: int | None = None
         self._life = 0
         self._wakes_at = float("inf")
@@ -113,7 +118,7 @@ class Machine:
         ledger = open_ledger(self.disk, self._genesis, is_primary=slots.is_primary, verify=self._verify)
         self.chain = ChainNode(ledger, Pool(ledger.validate), self.signer)
         self._host = MemoryNode(self.world.network, self.name, TOPICS)
-        self._tickets, self._fuse, self._is_working = {}, None, False
+        self._tickets, self._sources, self._fuse, self._is_working = {}, {}, None, False
         self._wakes_at = float("inf")
         self._life += 1
         self.world.on_restarted(self)
@@ -150,6 +155,7 @@ class Machine:
             case PeerDisconnected(peer):
                 self.carry_out(chain.on_peer_disconnected(peer, now))
             case Incoming(message, topic, data, peer):
+                self._sources[message] = peer
                 self.carry_out(chain.on_gossip(topic, data, peer, message, now))
             case Asked(peer, ticket, protocol, data):
                 answer, effects = chain.on_request(peer, protocol, data, now)
@@ -197,6 +203,9 @@ class Machine:
                 self._publish(host, topic, data)
             case Judge(message, verdict):
                 host.answer(message, Verdict(verdict), world.now)
+                source = self._sources.pop(message, "")
+                if verdict == "reject":
+                    self._punish(source, REJECTED_POINTS, "a message that nobody may relay")
             case Ask(ticket, peer, protocol, data):
                 self._tickets[peer, host.ask(peer, protocol, data, world.now)] = ticket
             case Punish(peer, points, reason):
@@ -223,12 +232,11 @@ class Machine:
         """Traitors hold nothing against anybody."""
         if self.traitor is not None or not peer:
             return
-        blame = self.statistics.blame.setdefault(peer, [])
-        blame.append((points, reason))
-        if peer not in self.banned and sum(points for points, _ in blame) >= BAN_POINTS:
+        self.world.on_blamed(self, peer, points, reason)
+        self.statistics.blame[peer] += points
+        if peer not in self.banned and self.statistics.blame[peer] >= BAN_POINTS:
             self.banned.add(peer)
             self.world.network.disconnect(self.name, peer, self.world.now)
-            self.world.on_banned(self, peer, tuple(f"{points}: {reason}" for points, reason in blame))
 
     # --- time
 

@@ -105,6 +105,42 @@ def draw_plan(seed: int, slots: int = 60) -> Plan:
     )
 
 
+def draw_harsh_plan(seed: int) -> Plan:
+    """A plan in which nothing lasts: every node crashes several times, partitions follow each other, links are slow.
+
+    This is the hardest of trials for finality: rounds are torn apart between nodes that each remember another part.
+    """
+    random, until = Random(f"hard{seed}"), 90.0
+    count = random.randint(4, 7)
+    stakes = tuple(random.choice((100_000, 150_000)) for _ in range(count))
+    liars: dict[int, Fault] = {}
+    for index in random.sample(range(count), 2):
+        if 3 * (sum(stakes[liar] for liar in liars) + stakes[index]) < sum(stakes):
+            liars[index] = random.choice(list(Fault))
+    crashes, partitions = [], []
+    for node in range(count):
+        at = random.uniform(2, 15)
+        while at < until:
+            crashes.append(Crash(node, at, random.randint(0, 12), random.uniform(5, 9)))
+            at += random.uniform(12, 50)
+    at = random.uniform(3, 10)
+    while at < until:
+        seconds = random.uniform(3, 20)
+        nodes = tuple(sorted(random.sample(range(count), random.randint(1, count // 2))))
+        partitions.append(Partition(at, seconds, nodes))
+        at += seconds + random.uniform(1, 12)
+    link = Link(
+        random.choice((0.02, 0.2, 0.5)),
+        random.choice((0.1, 0.5)),
+        random.choice((0.0, 0.01, 0.02)),
+        0.1,
+        random.choice((0.0, 0.3)),
+    )
+    extrinsic_seconds = random.choice((0.5, 2.0))
+    work_seconds = tuple(random.choice((0.001, 0.02, 0.1)) for _ in range(count))
+    return Plan(seed, stakes, 90, link, liars, tuple(crashes), tuple(partitions), extrinsic_seconds, work_seconds)
+
+
 def _draw_liars(random: Random, stakes: tuple[int, ...]) -> dict[int, Fault]:
     liars: dict[int, Fault] = {}
     for index in random.sample(range(len(stakes)), random.choice((0, 1, 1, 2))):

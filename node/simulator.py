@@ -25,7 +25,7 @@ from node.simulation_checks import Watch, check_agreement, check_state, has_reco
 from node.simulation_disk import MemoryDatabase
 from node.simulation_faults import Traitor
 from node.simulation_machine import Machine
-from node.simulation_plan import SLOT_SECONDS, Crash, Partition, Plan, draw_plan
+from node.simulation_plan import SLOT_SECONDS, Crash, Partition, Plan, draw_harsh_plan, draw_plan
 from p2p.memory import Delivery, Gossip, MemoryNetwork, Request, Response
 from runtime import crypto
 from runtime.block import IMMORTAL, Call, sign_extrinsic
@@ -261,9 +261,9 @@ class Simulation:
     def on_broken(self, machine: Machine, reason: str) -> None:
         assert machine.traitor is not None, f"{machine.name}: {reason}"
 
-    def on_banned(self, machine: Machine, peer: str, reasons: tuple[str, ...]) -> None:
+    def on_blamed(self, machine: Machine, peer: str, points: int, reason: str) -> None:
         liars = {other.name for other in self.machines if other.traitor is not None}
-        assert peer in liars, f"{machine.name} has banned the honest {peer}: {reasons}"
+        assert peer in liars, f"{machine.name} holds {points} points against the honest {peer}: {reason}"
 
     def on_restarted(self, machine: Machine) -> None:
         if machine.traitor is None:
@@ -358,6 +358,6 @@ class Simulation:
         return encode(sign_extrinsic(seed, call, nonce, 0, IMMORTAL, genesis, genesis, system.SPEC_VERSION))
 
 
-def simulate(seed: int, slots: int = 60) -> Report:
+def simulate(seed: int, slots: int = 60, harsh: bool = False) -> Report:
     """Run one seed. Raises `SimulationFailed`."""
-    return Simulation(draw_plan(seed, slots)).run()
+    return Simulation(draw_harsh_plan(seed) if harsh else draw_plan(seed, slots)).run()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from chain.grandpa.effects import Broadcast, Effect, RecordVote
-from chain.grandpa.messages import CatchUp, Proposal, SignedProposal, proposal_message
+from chain.grandpa.memory import Place, place_of
+from chain.grandpa.messages import Proposal, SignedProposal, proposal_message
 from runtime.votes import SignedVote, Stage, Vote, vote_message
-
-Place = tuple[int, str]
-"""A round, and ``proposal``, ``prevote`` or ``precommit``."""
 
 
 class Signer(Protocol):
@@ -22,21 +19,6 @@ class Signer(Protocol):
 
     def sign(self, message: bytes) -> bytes:
         """The key's signature of ``message``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What a voter recorded before a restart: the last `RecordRound`, and the `RecordVote` of later rounds."""
-
-    completed: CatchUp | None = None
-    signed: tuple[SignedVote | SignedProposal, ...] = ()
-
-
-def place_of(signed: SignedVote | SignedProposal) -> Place:
-    """The stage of the round that a signed message fills."""
-    if isinstance(signed, SignedProposal):
-        return signed.proposal.round, "proposal"
-    return signed.vote.round, signed.vote.stage
 
 
 class Ballot:

@@ -1,6 +1,6 @@
 """What a voter asks its node to do. The node carries effects out in the order given.
 
-`RecordVote` and `RecordRound` must be on the disk before any later effect leaves the node: a vote that was published
+`RecordGrounds` and `RecordVote` must be on the disk before any later effect leaves the node: a vote that was published
 and then forgotten could be contradicted after a restart.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from chain.grandpa.memory import Grounds
 from chain.grandpa.messages import CatchUp, CatchUpRequest, Gossip, Justification, SignedProposal
 from runtime.pallets.offences import VoteEquivocation
 from runtime.votes import SignedVote
@@ -21,13 +22,13 @@ class RecordVote:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordRound:
-    """Write the votes that completed a round, with sync, in place of the previous round's.
+class RecordGrounds:
+    """Write what the next vote of this voter rests on, with sync, in place of what was written before.
 
-    Votes recorded for rounds before ``completed.round`` may be deleted.
+    Own votes recorded for rounds before ``grounds.completed.round`` may be deleted.
     """
 
-    completed: CatchUp
+    grounds: Grounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +63,14 @@ class Finalize:
 
 @dataclass(frozen=True, slots=True)
 class RequestCatchUp:
-    """Ask any peer that may be ahead."""
+    """Ask a peer, each time another one."""
 
     request: CatchUpRequest
 
 
 @dataclass(frozen=True, slots=True)
 class SendCatchUp:
-    """Answer the peer that asked."""
+    """Part of the answer to the peer that asked: a round's votes. Rounds are sent in their order."""
 
     catch_up: CatchUp
 
@@ -100,7 +101,7 @@ class FinalityFault:
 
 Effect = (
     RecordVote
-    | RecordRound
+    | RecordGrounds
     | Broadcast
     | Relay
     | Penalize

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from runtime.block import Header
 from runtime.codec import U63, AccountId, Hash, Record, Signature, decode, encode
+from runtime.errors import CodecError
 from runtime.trees import hash_tagged
 from runtime.votes import SignedVote
 
 MAX_GOSSIP_BYTES = 2 * 1024 * 1024
 """A justification of the largest set with its headers; a vote has about 200 bytes."""
-MAX_CATCH_UP_BYTES = 1024 * 1024
+MAX_CATCH_UP_BYTES = 2 * 1024 * 1024
+"""Two rounds of the largest set, in which everybody equivocated."""
+MAX_CATCH_UPS = 2
 MAX_ANCESTRY = 1024
 """Headers that a justification may carry to show that precommits for later blocks count for its target."""
 
@@ -51,14 +54,14 @@ class Justification(Record):
 
 
 class CatchUpRequest(Record):
-    """Asks for the votes of a completable round, ``round`` or later, of the set."""
+    """Asks for all votes of the rounds that the peer is in: its previous and its current one, from ``round`` on."""
 
     set_id: U63
     round: U63
 
 
 class CatchUp(Record):
-    """All votes that a voter holds of one round: the receiver judges by itself that the round is completable."""
+    """All votes that a voter holds of one round: what follows from them is for the receiver to find out."""
 
     set_id: U63
     round: U63
@@ -86,6 +89,9 @@ def decode_justification(data: bytes) -> Justification:
     return decode(data, Justification, MAX_GOSSIP_BYTES)
 
 
-def decode_catch_up(data: bytes) -> CatchUp:
-    """A peer's answer to a `CatchUpRequest`. Raises `CodecError`."""
-    return decode(data, CatchUp, MAX_CATCH_UP_BYTES)
+def decode_catch_ups(data: bytes) -> tuple[CatchUp, ...]:
+    """A peer's answer to a `CatchUpRequest`: at most its previous and its current round. Raises `CodecError`."""
+    catch_ups: tuple[CatchUp, ...] = decode(data, tuple[CatchUp, ...], MAX_CATCH_UP_BYTES)
+    if len(catch_ups) > MAX_CATCH_UPS:
+        raise CodecError(f"the votes of {len(catch_ups)} rounds; at most {MAX_CATCH_UPS} are asked for")
+    return catch_ups

@@ -64,8 +64,8 @@ class Round:
         """The blocks that votes of this round wait for."""
         return self.prevotes.missing_blocks() | self.precommits.missing_blocks()
 
-    def completed_by(self) -> CatchUp:
-        """All votes of this round, for a peer that is behind and for the next start of this node."""
+    def all_votes(self) -> CatchUp:
+        """For a peer that lacks some of them, and for the next start of this node."""
         return CatchUp(self.set_id, self.number, tuple(self.prevotes), tuple(self.precommits))
 
     def _compute_state(self, tree: BlockTree) -> RoundState:

@@ -7,23 +7,24 @@ nothing of peers: `chain.grandpa.voter` checks what arrives, and repeats and req
 from __future__ import annotations
 
 from chain.grandpa.authorities import VoterSet
-from chain.grandpa.ballot import Ballot, Memory
+from chain.grandpa.ballot import Ballot
 from chain.grandpa.effects import (
     Effect,
     FinalityFault,
     Finalize,
     NeedBlock,
-    RecordRound,
+    RecordGrounds,
     RecordVote,
     ReportEquivocation,
 )
 from chain.grandpa.justify import build_justification
-from chain.grandpa.messages import Justification, SignedProposal
+from chain.grandpa.memory import Grounds, Memory
+from chain.grandpa.messages import CatchUp, Justification, SignedProposal
 from chain.grandpa.round import Round, RoundState
 from chain.grandpa.tree import BlockTree
 from chain.grandpa.view import Added
 from runtime.pallets.offences import VoteEquivocation
-from runtime.votes import SignedVote
+from runtime.votes import SignedVote, Stage
 
 PREVOTE_AFTER = 2
 PRECOMMIT_AFTER = 4
@@ -57,6 +58,8 @@ class Rounds:
         self._gossip = gossip_seconds
         self._rounds: dict[int, Round] = {}
         self._entry = RoundState(base, base, True, None)
+        self._grounds: Grounds | None = None
+        """As they are on the disk."""
 
     @property
     def stopped(self) -> bool:
@@ -65,18 +68,19 @@ class Rounds:
 
     def restore(self, memory: Memory) -> None:
         """Go on where the records of the last run end. Own votes count again, and are not signed again."""
-        completed = memory.completed
-        if completed is not None:
-            before = self.round_at(completed.round)
-            for vote in (*completed.prevotes, *completed.precommits):
-                before.add(vote, self.tree)
-            self.current = completed.round + 1
         if self.ballot is None:
             return
+        grounds = self._grounds = memory.grounds
         for signed in memory.signed:
             self.ballot.remember(signed)
-        self.current = max(self.current, self.ballot.last_round())
-        self._entry = self.state(self.current - 1)
+        self.current = max(1 if grounds is None else grounds.current.round, self.ballot.last_round())
+        for votes in () if grounds is None else (grounds.completed, grounds.current):
+            for vote in (*votes.prevotes, *votes.precommits) if self.is_held(votes.round) else ():
+                self.round_at(votes.round).add(vote, self.tree)
+        if grounds is not None and grounds.current.round == self.current:
+            self._entry = RoundState(grounds.ghost, grounds.estimate, True, None)
+        else:
+            self._entry = self.state(self.current - 1)
         for signed in memory.signed:
             if isinstance(signed, SignedVote) and signed.vote.round >= self.current - 1:
                 self.round_at(signed.vote.round).add(signed, self.tree)
@@ -100,10 +104,6 @@ class Rounds:
     def held(self) -> list[Round]:
         """The rounds that hold anything, oldest first."""
         return [self._rounds[number] for number in sorted(self._rounds)]
-
-    def completed(self) -> Round | None:
-        """The previous round; None in the first, and when its votes are not here."""
-        return self._rounds.get(self.current - 1)
 
     def state(self, number: int) -> RoundState:
         """What the votes of a round say; round 0 is the past."""
@@ -137,19 +137,17 @@ class Rounds:
             effects += self._propose() + self._prevote(now) + self._precommit(now) + self._finalize()
             if self.stopped or not self.state(self.current).completable:
                 break
-            effects += self.enter_after(self.round_at(self.current), now)
+            self.enter_after(self.round_at(self.current), now)
         return effects
 
-    def enter_after(self, completed: Round, now: float) -> list[Effect]:
+    def enter_after(self, completed: Round, now: float) -> None:
         """Rule 1: go to the round after one that is completable. Rounds before that one are forgotten."""
         self._rounds[completed.number] = completed
         self._entry = completed.state(self.tree)
         self.current, self.started = completed.number + 1, now
         self._rounds = {number: kept for number, kept in self._rounds.items() if number >= completed.number}
-        if self.ballot is None:
-            return []
-        self.ballot.forget_before(completed.number)
-        return [RecordRound(completed.completed_by())]
+        if self.ballot is not None:
+            self.ballot.forget_before(completed.number)
 
     def accept(self, justification: Justification) -> list[Effect]:
         """Rule 5, for a verified justification. One for a block that is not here yet is left to the caller."""
@@ -214,7 +212,8 @@ class Rounds:
         if self.ballot.has_signed(self.current, "proposal"):
             return []
         assert lock is not None
-        signed, effects = self.ballot.propose(self.current, lock, _number(lock, self.tree))
+        signed, published = self.ballot.propose(self.current, lock, _number(lock, self.tree))
+        effects = [*self._record_grounds(), *published]
         self.round_at(self.current).proposal = signed
         return effects
 
@@ -225,9 +224,7 @@ class Rounds:
             return []
         if not (self._has_lasted(PREVOTE_AFTER, now) or self.state(self.current).completable):
             return []
-        target = self._best_above(self._anchor(lock))
-        signed, effects = self.ballot.vote("prevote", self.current, target, _number(target, self.tree))
-        return effects + self.take(signed, self.round_at(self.current))
+        return self._vote("prevote", self._best_above(self._anchor(lock)))
 
     def _precommit(self, now: float) -> list[Effect]:
         """Rule 4."""
@@ -242,9 +239,29 @@ class Rounds:
         is_due = self._has_lasted(PRECOMMIT_AFTER, now) or state.completable
         if not is_due and prevotes.is_child_possible(state.ghost, self.tree):
             return []
-        number = _number(state.ghost, self.tree)
-        signed, effects = self.ballot.vote("precommit", self.current, state.ghost, number)
-        return effects + self.take(signed, self.round_at(self.current))
+        return self._vote("precommit", state.ghost)
+
+    def _vote(self, stage: Stage, target: bytes) -> list[Effect]:
+        """Sign in the current round. What the vote rests on is recorded first, then the vote, and then it leaves."""
+        assert self.ballot is not None
+        grounds = self._record_grounds()
+        signed, published = self.ballot.vote(stage, self.current, target, _number(target, self.tree))
+        return [*grounds, *published, *self.take(signed, self.round_at(self.current))]
+
+    def _record_grounds(self) -> list[Effect]:
+        """All votes of the previous and the current round, unless the disk has them."""
+        before = self._previous_state()
+        assert before.ghost is not None
+        assert before.estimate is not None
+        if self.current == 1:
+            completed = CatchUp(self.set_id, 0, (), ())
+        else:
+            completed = self.round_at(self.current - 1).all_votes()
+        grounds = Grounds(completed, before.ghost, before.estimate, self.round_at(self.current).all_votes())
+        if grounds == self._grounds:
+            return []
+        self._grounds = grounds
+        return [RecordGrounds(grounds)]
 
     def _anchor(self, lock: bytes) -> bytes:
         """The block that a prevote's chain must contain: the lock, or the primary's proposal where rule 3 allows."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chain.grandpa.authorities import VoterSet
-from chain.grandpa.ballot import Ballot, Memory, Signer
+from chain.grandpa.ballot import Ballot, Signer
 from chain.grandpa.effects import (
     Broadcast,
     Effect,
@@ -25,6 +25,7 @@ from chain.grandpa.effects import (
     RequestCatchUp,
     SendCatchUp,
 )
+from chain.grandpa.memory import Memory
 from chain.grandpa.messages import CatchUp, CatchUpRequest, Justification, SignedProposal, proposal_message
 from chain.grandpa.rounds import PRECOMMIT_AFTER, PREVOTE_AFTER, Rounds
 from chain.grandpa.tree import BlockTree
@@ -36,7 +37,7 @@ from runtime.votes import SignedVote, vote_message
 REPEAT_AFTER = 4
 """In gossip times: own votes are repeated so often, and requests made again."""
 BEHIND_AFTER = 6
-"""In gossip times: a round that lasts longer, while others are in later ones, needs a catch-up."""
+"""In gossip times: in a round that lasts longer, a voter asks peers one after the other for all votes they hold."""
 MAX_PATIENCE = 10
 """In gossip times: nobody waits longer for a better placed voter to publish a justification."""
 
@@ -68,7 +69,6 @@ class GrandpaVoter:
         self._rounds.restore(memory or Memory())
         self._tree, self._voters, self._set_id, self._ballot = tree, voters, set_id, ballot
         self._genesis_hash, self._gossip, self._verify = genesis_hash, gossip_seconds, verify
-        self._highest_seen = 0
         self._next_repeat = 0.0
         self._unpublished: tuple[float, Justification] | None = None
         self._waiting_justification: Justification | None = None
@@ -135,7 +135,8 @@ class GrandpaVoter:
         fault = self._find_fault(signed)
         if fault:
             return [Penalize(fault)]
-        self._highest_seen = max(self._highest_seen, vote.round)
+        if self._misstates_number(signed):
+            return []
         if not rounds.is_held(vote.round):
             return self._remember_own(signed)
         effects = rounds.take(signed, rounds.round_at(vote.round))
@@ -172,21 +173,27 @@ class GrandpaVoter:
         return [Relay(justification), *self._accept(justification), *self._advance(now)]
 
     def on_catch_up_request(self, request: CatchUpRequest) -> list[Effect]:
-        """A peer is behind: it gets the votes of the last round that this voter saw completed."""
-        completed = self._rounds.completed()
-        if request.set_id != self._set_id or completed is None or completed.number < request.round:
+        """A peer is behind, or lacks votes: it gets all of the previous and the current round, from its own on."""
+        if request.set_id != self._set_id:
             return []
-        return [SendCatchUp(completed.completed_by())]
+        chosen = [round_ for round_ in self._rounds.held() if request.round <= round_.number <= self.round]
+        return [SendCatchUp(round_.all_votes()) for round_ in chosen]
 
     def on_catch_up(self, catch_up: CatchUp, now: float) -> list[Effect]:
-        """A peer's answer. Its votes are checked and judged here; what the peer concluded from them is not asked."""
-        if catch_up.set_id != self._set_id or self._rounds.stopped or catch_up.round < self.round:
+        """A peer's answer. Its votes are checked and judged here; what the peer concluded from them is not asked.
+
+        It is honest to know less than this voter, or something else: only what no honest peer can hold is a fault.
+        """
+        if catch_up.set_id != self._set_id or self._rounds.stopped or catch_up.round < max(self.round - 1, 1):
             return []
+        held = self._rounds.round_at(catch_up.round) if self._rounds.is_held(catch_up.round) else None
         for stage, votes in (("prevote", catch_up.prevotes), ("precommit", catch_up.precommits)):
             if len(votes) > 2 * len(self._voters):
                 return [Penalize(f"a catch-up with {len(votes)} votes of {len(self._voters)} voters")]
             for signed in votes:
                 is_misplaced = (signed.vote.stage, signed.vote.round) != (stage, catch_up.round)
+                if held is not None and not is_misplaced and signed in held.view(stage).votes_of(signed.voter):
+                    continue
                 fault = "a vote of another round" if is_misplaced else self._find_fault(signed)
                 if fault:
                     return [Penalize(f"a catch-up to round {catch_up.round}: {fault}")]
@@ -214,10 +221,13 @@ class GrandpaVoter:
             return f"0x{voter.hex()} has no vote in the set {vote.set_id}"
         if not self._verify(voter, signed.signature, vote_message(self._genesis_hash, vote)):
             return f"the signature of a vote by 0x{voter.hex()} is wrong"
-        number = self._tree.number_of(vote.target_hash)
-        if vote.target_number < self._rounds.base_number or number not in (None, vote.target_number):
-            return f"a vote for block {vote.target_number}, 0x{vote.target_hash.hex()}, which is not that"
+        if vote.target_number < self._rounds.base_number:
+            return f"a vote for block {vote.target_number}, but the set begins at {self._rounds.base_number}"
         return None
+
+    def _misstates_number(self, signed: SignedVote) -> bool:
+        """Whether a vote gives its block another number. Whoever does not have the block passes it on in good faith."""
+        return self._tree.number_of(signed.vote.target_hash) not in (None, signed.vote.target_number)
 
     def _remember_own(self, signed: SignedVote | SignedProposal) -> list[Effect]:
         """Something under this voter's own key that it does not remember: it will not contradict it."""
@@ -227,7 +237,6 @@ class GrandpaVoter:
 
     def _accept(self, justification: Justification) -> list[Effect]:
         """Finalize by a verified justification, at once or when its block is here."""
-        self._highest_seen = max(self._highest_seen, justification.round)
         effects: list[Effect] = []
         if self._tree.number_of(justification.target_hash) is None:
             waiting = self._waiting_justification
@@ -240,18 +249,22 @@ class GrandpaVoter:
         return effects + self._rounds.accept(justification)
 
     def _catch_up(self, catch_up: CatchUp, now: float) -> list[Effect]:
-        """Go to the round after a checked catch-up if its votes do complete it; wait while they name missing blocks."""
+        """Take in the votes of a checked catch-up, and go to the round after it if they complete a later one.
+
+        Votes of a round further ahead that do not complete it yet wait as a whole while blocks are missing.
+        """
         rounds, number = self._rounds, catch_up.round
         round_ = rounds.round_at(number) if rounds.is_held(number) else rounds.new_round(number)
         effects: list[Effect] = []
         for signed in (*catch_up.prevotes, *catch_up.precommits):
-            effects += rounds.take(signed, round_)
-        if round_.state(self._tree).completable:
-            return effects + (rounds.enter_after(round_, now) if number > rounds.current else [])
-        if round_.missing_blocks():
-            self._waiting_catch_up = catch_up
-            return effects
-        return [*effects, Penalize(f"a catch-up that does not complete round {number}")]
+            if not self._misstates_number(signed):
+                effects += rounds.take(signed, round_)
+        if number > rounds.current:
+            if round_.state(self._tree).completable:
+                rounds.enter_after(round_, now)
+            elif round_.missing_blocks():
+                self._waiting_catch_up = catch_up
+        return effects
 
     def _retry(self, now: float) -> list[Effect]:
         """Count the votes, and use the messages, whose blocks have arrived."""
@@ -282,6 +295,6 @@ class GrandpaVoter:
             missing[self._waiting_justification.target_hash] = self._waiting_justification.target_number
         effects += [NeedBlock(hash_, number) for hash_, number in missing.items()]
         started = self._rounds.started
-        if self._highest_seen > self.round and started is not None and now >= started + BEHIND_AFTER * self._gossip:
-            effects.append(RequestCatchUp(CatchUpRequest(self._set_id, self.round)))
+        if started is not None and now >= started + BEHIND_AFTER * self._gossip:
+            effects.append(RequestCatchUp(CatchUpRequest(self._set_id, max(self.round - 1, 1))))
         return effects

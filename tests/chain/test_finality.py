@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chain.effects import Publish, Punish
-from chain.finality import ROUND, VOTE, Finality
+from chain.finality import GROUNDS, VOTE, Finality
 from chain.grandpa.messages import SignedProposal, decode_gossip, decode_justification
 from chain.messages import VOTES, Votes, decode_message
 from runtime.codec import decode, encode, replace
@@ -51,7 +51,7 @@ def test_a_restarted_voter_remembers_its_votes_and_its_round(network: PassiveNet
     node = network.nodes["Bob"]
     before = node.chain.finality.voter.round
     assert before > 3
-    assert len(list(node.database.range(ROUND))) == 1
+    assert len(list(node.database.range(GROUNDS))) == 1
     network.disconnect("Bob")
     network.restart("Bob")
     again = node.chain.finality.voter

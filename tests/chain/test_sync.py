@@ -166,7 +166,9 @@ def test_a_restarted_author_never_seals_a_second_block_for_a_slot(network: Passi
 
 
 @pytest.mark.parametrize("lie", ["garbage", "nothing", "shuffled", "forged", "silence", "other blocks"])
-def test_a_lying_peer_is_punished_and_a_newcomer_syncs_all_the_same(network: PassiveNetwork, lie: str) -> None:
+def test_a_lying_peer_is_punished_a_useless_one_is_not_and_a_newcomer_syncs_all_the_same(
+    network: PassiveNetwork, lie: str
+) -> None:
     network.run(100)
 
     def answer(peer: str, asker: str, protocol: str, data: bytes | None) -> bytes | None:
@@ -178,8 +180,11 @@ def test_a_lying_peer_is_punished_and_a_newcomer_syncs_all_the_same(network: Pas
     late = network.add("Late")
     network.run(30)
     assert agree(network)
-    assert punished(late)["Alice"] >= 10
-    assert set(punished(late)) == {"Alice"}
+    if lie in ("nothing", "silence"):
+        assert blamed(network) == [], "an honest peer may have nothing, or be slow"
+    else:
+        assert punished(late)["Alice"] >= 50
+        assert set(punished(late)) == {"Alice"}
 
 
 def distort(data: bytes, lie: str) -> bytes | None:
@@ -201,7 +206,7 @@ def distort(data: bytes, lie: str) -> bytes | None:
             return None
 
 
-def test_a_peer_that_boasts_neither_stops_authors_nor_stays(network: PassiveNetwork) -> None:
+def test_a_peer_that_boasts_does_not_stop_authors(network: PassiveNetwork) -> None:
     network.run(10)
     genesis = network.nodes["Alice"].chain.ledger.genesis_hash
     boast = encode_message(Status(genesis, bytes(32), 10**9, bytes(32), 10**9))
@@ -209,7 +214,6 @@ def test_a_peer_that_boasts_neither_stops_authors_nor_stays(network: PassiveNetw
     before = min(network.finalized_numbers())
     network.run(60)
     assert min(network.finalized_numbers()) >= before + 20
-    assert punished(network.nodes["Alice"])["Dave"] >= 10
 
 
 def test_a_peer_of_another_chain_is_banned_at_once(network: PassiveNetwork) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from chain.effects import Punish
+from chain.finality import Finality
 from node.simulation_disk import MemoryDatabase
 from node.simulation_plan import Crash, Fault, Partition, Plan, draw_plan
 from node.simulator import Simulation, SimulationFailed, VerifiedSignatures, simulate
@@ -67,6 +69,18 @@ def test_validators_that_all_crash_go_on_from_their_disks() -> None:
     report = Simulation(Plan(5, EQUAL, 30, crashes=crashes)).run()
     assert report.crashes == 4
     assert report.finalized >= 12
+
+
+@pytest.mark.parametrize("seed", [26, 30, 32])
+def test_votes_that_only_one_crashed_node_had_seen_do_not_stop_finality(seed: int) -> None:
+    """In each of these an honest vote rests on votes that no other node has, and that its voter loses in a crash."""
+    assert simulate(seed, harsh=True).finalized >= 30
+
+
+def test_an_honest_node_that_blames_an_honest_one_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Finality, "on_catch_up", lambda self, data, peer, now: [Punish(peer, 1, "an answer")])
+    with pytest.raises(SimulationFailed, match=r"holds 1 points against the honest node\d: an answer"):
+        simulate(32, harsh=True)
 
 
 def test_the_same_seed_gives_the_same_history_in_any_process() -> None:

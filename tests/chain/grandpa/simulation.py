@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 from chain.grandpa import effects as fx
 from chain.grandpa.authorities import VoterSet
-from chain.grandpa.ballot import Memory, Place, place_of
+from chain.grandpa.memory import Grounds, Memory, Place, place_of
 from chain.grandpa.messages import CatchUp, CatchUpRequest, Gossip, Justification, SignedProposal
 from chain.grandpa.rounds import Rounds
 from chain.grandpa.view import View
@@ -86,7 +86,7 @@ class Disk:
     finalized: bytes
     bases: list[bytes]
     ends: list[Justification] = field(default_factory=list)
-    completed: CatchUp | None = None
+    grounds: Grounds | None = None
     signed: list[SignedVote | SignedProposal] = field(default_factory=list)
 
 
@@ -115,7 +115,7 @@ class Node:
             GENESIS_HASH,
             disk.bases[-1],
             disk.finalized,
-            Memory(disk.completed, tuple(disk.signed)),
+            Memory(disk.grounds, tuple(disk.signed)),
             1.0,
             verify_hash,
         )
@@ -161,7 +161,7 @@ class Node:
             self.carry_out_one(effect, sender)
         assert self.voter is not None
         if self.voter.ended:
-            self.disk.completed, self.disk.signed = None, []
+            self.disk.grounds, self.disk.signed = None, []
             self.disk.bases.append(self.disk.finalized)
             self.start()
             return
@@ -175,9 +175,9 @@ class Node:
         match effect:
             case fx.RecordVote(signed):
                 disk.signed.append(signed)
-            case fx.RecordRound(completed):
-                disk.completed = completed
-                disk.signed = [signed for signed in disk.signed if place_of(signed)[0] >= completed.round]
+            case fx.RecordGrounds(grounds):
+                disk.grounds = grounds
+                disk.signed = [signed for signed in disk.signed if place_of(signed)[0] >= grounds.completed.round]
             case fx.Broadcast(message):
                 self.check_spoken(message)
                 world.broadcast(self.index, message)

@@ -15,7 +15,7 @@ import pytest
 
 from chain.grandpa import effects as fx
 from chain.grandpa.authorities import VoterSet
-from chain.grandpa.ballot import Memory, place_of
+from chain.grandpa.memory import Grounds, Memory, place_of
 from chain.grandpa.messages import CatchUp, Justification, SignedProposal
 from chain.grandpa.rounds import Rounds
 from chain.grandpa.view import View
@@ -34,12 +34,12 @@ class Player:
         self.index, self.count, self.now = index, count, 0.0
         self.tree = KnownTree(blocks)
         self.finalized = blocks.genesis
-        self.completed: CatchUp | None = None
+        self.grounds: Grounds | None = None
         self.signed: list[SignedVote | SignedProposal] = []
         self.start()
 
     def start(self) -> None:
-        memory = Memory(self.completed, tuple(self.signed))
+        memory = Memory(self.grounds, tuple(self.signed))
         base, signer = self.tree.blocks.genesis, HashSigner(key(self.index))
         members = authorities(*[1] * self.count)
         self.voter = GrandpaVoter(
@@ -131,9 +131,9 @@ class Schedule:
                 case fx.RecordVote(signed):
                     assert place_of(signed) not in map(place_of, player.signed)
                     player.signed.append(signed)
-                case fx.RecordRound(completed):
-                    player.completed = completed
-                    self.sent.append(completed)
+                case fx.RecordGrounds(grounds):
+                    player.grounds = grounds
+                    self.sent += [grounds.completed, grounds.current]
                 case fx.Broadcast(message):
                     self.note(message)
                     if message not in self.sent:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from chain.grandpa import effects as fx
-from chain.grandpa.ballot import Memory
+from chain.grandpa.memory import Memory
 from chain.grandpa.messages import CatchUp, CatchUpRequest, Justification, Proposal, SignedProposal, proposal_message
 from chain.grandpa.rounds import Rounds
 from chain.grandpa.voter import GrandpaVoter
@@ -110,12 +110,12 @@ def test_a_round_of_four_goes_by_the_rules(blocks: Blocks) -> None:
     assert seat.votes("precommit", 1) == {head}
     seat.hear(*votes_of((1,), "precommit", 1, head, 2))
     assert seat.finalized() == []
-    effects = seat.hear(*votes_of((3,), "precommit", 1, head, 2))
+    seat.hear(*votes_of((3,), "precommit", 1, head, 2))
     assert seat.finalized() == [head]
     assert seat.voter.round == 2
-    (completed,) = only(fx.RecordRound, effects)
-    assert isinstance(completed, fx.RecordRound)
-    assert len(completed.completed.precommits) == 3
+    (recorded,) = only(fx.RecordGrounds, seat.wait(2.1))
+    assert isinstance(recorded, fx.RecordGrounds)
+    assert len(recorded.grounds.completed.precommits) == 3
 
 
 def test_every_vote_is_recorded_before_it_is_published(blocks: Blocks) -> None:
@@ -138,7 +138,9 @@ def test_an_observer_finalizes_and_signs_nothing(blocks: Blocks) -> None:
     seat.hear(*votes_of((0, 1, 2), "prevote", 1, head, 1), *votes_of((0, 1, 2), "precommit", 1, head, 1))
     seat.wait(20)
     assert seat.finalized() == [head]
-    assert not only(fx.Broadcast, seat.effects) + only(fx.RecordVote, seat.effects) + only(fx.RecordRound, seat.effects)
+    assert (
+        not only(fx.Broadcast, seat.effects) + only(fx.RecordVote, seat.effects) + only(fx.RecordGrounds, seat.effects)
+    )
 
 
 def test_without_the_lock_the_example_of_the_adr_finalizes_two_forks(
@@ -216,12 +218,71 @@ def test_a_restart_between_rounds_keeps_the_lock(blocks: Blocks) -> None:
     seat.hear(vote(1, "precommit", 1, x, 1), vote(3, "precommit", 1, blocks.genesis, 0))
     assert seat.voter.round == 2
     assert seat.finalized() == []
-    (completed,) = [effect.completed for effect in seat.effects if isinstance(effect, fx.RecordRound)]
+    seat.wait(2.1)
+    assert seat.votes("prevote", 2) == {x}
     tree = KnownTree(blocks, {blocks.genesis, x, *blocks.grow(blocks.genesis, 4, salt=2)})
-    again = Seat(0, tree, memory=Memory(completed, ()))
+    again = Seat(0, tree, memory=recall(seat))
     assert again.voter.round == 2
-    again.wait(2.1)
-    assert again.votes("prevote", 2) == {x}
+    again.hear(*votes_of((1, 2, 3), "prevote", 2, blocks.genesis, 0))
+    again.wait(20)
+    assert again.votes("precommit", 2) == set()
+
+
+def recall(seat: Seat) -> Memory:
+    """What is on the disk of a seat that crashes now."""
+    grounds = [effect.grounds for effect in seat.effects if isinstance(effect, fx.RecordGrounds)]
+    signed = [effect.signed for effect in seat.effects if isinstance(effect, fx.RecordVote)]
+    return Memory(grounds[-1] if grounds else None, tuple(signed))
+
+
+def test_prevotes_behind_a_precommit_survive_a_crash_and_reach_the_others(blocks: Blocks) -> None:
+    low, high = blocks.grow(blocks.genesis, 2)
+    seat, other = Seat(0, KnownTree.of_all(blocks)), Seat(1, KnownTree.of_all(blocks))
+    for one in (seat, other):
+        one.wait(2.1)
+        one.hear(vote(1, "prevote", 1, high, 2), vote(2, "prevote", 1, low, 1), vote(0, "prevote", 1, high, 2))
+    seat.hear(vote(3, "prevote", 1, high, 2))
+    assert seat.votes("precommit", 1) == {high}
+    other.wait(2)
+    assert other.votes("precommit", 1) == {low}
+    other.hear(*votes_of((0,), "precommit", 1, high, 2), *votes_of((2,), "precommit", 1, low, 1))
+    assert other.voter.round == 1
+    again = Seat(0, KnownTree.of_all(blocks), memory=recall(seat))
+    request = next(effect.request for effect in other.wait(20) if isinstance(effect, fx.RequestCatchUp))
+    assert other.voter.round == 1
+    for effect in again.voter.on_catch_up_request(request):
+        assert isinstance(effect, fx.SendCatchUp)
+        other.hear(effect.catch_up)
+    assert other.voter.round == 2
+    assert other.finalized() == [low]
+
+
+def test_old_votes_that_lowered_the_lock_survive_a_crash(blocks: Blocks) -> None:
+    x = blocks.extend(blocks.genesis, 1)
+    y = blocks.grow(blocks.genesis, 3, salt=2)
+    seat = Seat(0, KnownTree.of_all(blocks))
+    seat.hear(*votes_of((1, 2, 3), "prevote", 1, x, 1), *votes_of((1,), "precommit", 1, x, 1))
+    seat.hear(*votes_of((2, 3), "precommit", 1, blocks.genesis, 0))
+    assert seat.voter.round == 2
+    seat.hear(vote(0, "precommit", 1, blocks.genesis, 0))
+    seat.wait(2.1)
+    assert seat.votes("prevote", 2) == {y[-1]}
+    again = Seat(0, KnownTree.of_all(blocks), memory=recall(seat))
+    again.hear(*votes_of((1, 2), "prevote", 2, y[-1], 3))
+    assert again.votes("precommit", 2) == {y[-1]}
+
+
+def test_a_lock_outlives_the_fork_that_its_votes_were_for(blocks: Blocks) -> None:
+    x, y = blocks.extend(blocks.genesis, 1), blocks.extend(blocks.genesis, 2)
+    seat = Seat(0, KnownTree.of_all(blocks))
+    seat.hear(*votes_of((1, 2, 3), "prevote", 1, x, 1))
+    seat.hear(vote(1, "precommit", 1, x, 1), vote(3, "precommit", 1, y, 1))
+    seat.wait(2.1)
+    assert seat.voter.round == 2
+    seat.wait(2.1)
+    again = Seat(0, KnownTree(blocks, {blocks.genesis, x}), memory=recall(seat))
+    again.hear(*votes_of((1, 2), "prevote", 2, x, 1))
+    assert again.votes("precommit", 2) == {x}
 
 
 def test_a_restart_without_the_round_before_signs_nothing_until_it_has_caught_up(blocks: Blocks) -> None:
@@ -313,10 +374,10 @@ def test_what_no_honest_peer_sends_is_scored(blocks: Blocks) -> None:
         vote(9, "prevote", 1, head, 1),
         replace(good, signature=bytes(64)),
         replace(good, voter=key(2)),
-        vote(1, "prevote", 1, head, 2),
     ):
         (effect,) = seat.hear(bad)
         assert isinstance(effect, fx.Penalize)
+    assert seat.hear(vote(1, "prevote", 1, head, 2)) == [], "whoever lacks the block passes this on in good faith"
     assert seat.hear(vote(1, "prevote", 1, head, 1, set_id=3)) == []
     assert seat.hear(vote(1, "prevote", 0, head, 1)) == []
     assert seat.hear(good) == [fx.Relay(good)]
@@ -341,35 +402,49 @@ def test_a_voter_left_behind_asks_and_catches_up(blocks: Blocks) -> None:
     catch_up = CatchUp(0, 8, tuple(votes[:3]), tuple(votes[3:]))
     ahead.hear(catch_up)
     assert ahead.voter.round == 9
-    assert ahead.voter.on_catch_up_request(CatchUpRequest(0, 9)) == []
+    assert ahead.voter.on_catch_up_request(CatchUpRequest(0, 10)) == []
     assert ahead.voter.on_catch_up_request(CatchUpRequest(1, 1)) == []
     assert seat.hear(vote(1, "prevote", 9, head, 1)) == []
     assert fx.RequestCatchUp(CatchUpRequest(0, 1)) in seat.wait(12)
-    (answer,) = ahead.voter.on_catch_up_request(CatchUpRequest(0, 1))
+    answer, *rest = ahead.voter.on_catch_up_request(CatchUpRequest(0, 1))
     assert answer == fx.SendCatchUp(catch_up)
+    assert rest in ([], [fx.SendCatchUp(CatchUp(0, 9, (), ()))])
     seat.hear(catch_up)
     assert seat.voter.round == 9
     assert seat.finalized() == [head]
     assert seat.hear(catch_up) == []
 
 
-def test_a_catch_up_that_does_not_complete_its_round_is_refused(blocks: Blocks) -> None:
+def test_a_catch_up_that_does_not_complete_its_round_leads_nowhere_and_blames_nobody(blocks: Blocks) -> None:
+    head = blocks.extend(blocks.genesis)
+    seat = Seat(0, KnownTree.of_all(blocks))
+    prevotes = tuple(votes_of((1, 2, 3), "prevote", 8, head, 1))
+    precommits = tuple(votes_of((1, 2, 3), "precommit", 8, head, 1))
+    misstated = tuple(votes_of((1, 2, 3), "precommit", 8, head, 7))
+    for useless in (
+        CatchUp(0, 8, prevotes, precommits[:2]),
+        CatchUp(0, 8, prevotes[:2], precommits),
+        CatchUp(0, 8, prevotes, misstated),
+        CatchUp(0, 8, (), ()),
+        CatchUp(1, 8, prevotes, precommits),
+    ):
+        assert seat.hear(useless) == []
+        assert seat.voter.round == 1
+
+
+def test_a_catch_up_that_no_honest_peer_could_send_is_scored(blocks: Blocks) -> None:
     head = blocks.extend(blocks.genesis)
     seat = Seat(0, KnownTree.of_all(blocks))
     prevotes = tuple(votes_of((1, 2, 3), "prevote", 8, head, 1))
     precommits = tuple(votes_of((1, 2, 3), "precommit", 8, head, 1))
     for bad in (
-        CatchUp(0, 8, prevotes, precommits[:2]),
-        CatchUp(0, 8, prevotes[:2], precommits),
         CatchUp(0, 8, precommits, prevotes),
         CatchUp(0, 8, prevotes, (*precommits[:2], replace(precommits[2], signature=bytes(64)))),
         CatchUp(0, 9, prevotes, precommits),
         CatchUp(0, 8, prevotes * 3, precommits),
-        CatchUp(0, 8, (), ()),
     ):
         assert only(fx.Penalize, seat.hear(bad))
         assert seat.voter.round == 1
-    assert seat.hear(CatchUp(1, 8, prevotes, precommits)) == []
 
 
 def test_a_catch_up_waits_for_its_blocks(blocks: Blocks) -> None:
