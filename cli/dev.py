@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
+from cli.chains import default_base_path, load_chain
 from cli.output import console, fail, format_amount
-from node.config import DEVELOPMENT_ACCOUNTS, DEVELOPMENT_BALANCE, NodeConfig, development_genesis
+from node.config import DEVELOPMENT_ACCOUNTS, DEVELOPMENT_BALANCE, NodeConfig, require_development_genesis
 from node.keystore import development_signer
 from node.service import BlockReport, Node, run_node
 from runtime.crypto import to_ss58
 from runtime.errors import SolventError
-from runtime.genesis import parse_genesis
 
 BYTES_OF_UNIT = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
-
-
-def default_base_path(chain_id: str) -> Path:
-    """Where a chain's data lies unless told otherwise."""
-    home = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    return Path(home) / "solvent" / chain_id
 
 
 def parse_size(text: str) -> int:
@@ -38,12 +32,14 @@ def parse_size(text: str) -> int:
 
 
 @contextlib.contextmanager
-def base_path_of(base_path: Path | None, temporary: bool) -> Iterator[Path]:
+def base_path_of(base_path: Path | None, temporary: bool, chain_id: str) -> Iterator[Path]:
     """The data directory; a temporary one is removed at the end."""
+    if temporary and base_path is not None:
+        raise click.UsageError("--tmp chooses a directory by itself; leave out --base-path")
     if not temporary:
-        yield base_path or default_base_path("dev")
+        yield base_path or default_base_path(chain_id)
         return
-    with tempfile.TemporaryDirectory(prefix="solvent-dev-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix=f"solvent-{chain_id}-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 
@@ -75,15 +71,15 @@ def print_welcome(node: Node, base_path: Path) -> None:
 @click.command(name="dev")
 @click.option("--base-path", type=click.Path(file_okay=False, path_type=Path), help="Data directory.")
 @click.option("--tmp", "temporary", is_flag=True, help="Use a data directory that is removed at the end.")
-@click.option("--chain", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A genesis file.")
+@click.option("--chain", default="dev", help="A genesis file of the dev preset, as solvent build-spec prints it.")
 @click.option("--rpc-port", default=9944, show_default=True, type=click.IntRange(0, 65535), help="0 takes any.")
-@click.option("--rpc-external", is_flag=True, help="Listen on all interfaces, not only on this machine.")
+@click.option("--rpc-external", is_flag=True, help="Serve RPC on all interfaces, not only on this machine.")
 @click.option("--blob-capacity", default="20GiB", show_default=True, help="Most disk space for blobs.")
 @click.option("--quiet", is_flag=True, help="No line for each block.")
 def command(
     base_path: Path | None,
     temporary: bool,
-    chain: Path | None,
+    chain: str,
     rpc_port: int,
     rpc_external: bool,
     blob_capacity: str,
@@ -93,20 +89,40 @@ def command(
 
     One author makes a block when a transaction arrives and every second otherwise, and each block is final at once.
     Nothing here is secret or secure: everybody knows the keys.
+
+    \b
+    solvent dev --tmp                        try something, leave nothing behind
+    solvent dev --base-path DIR              keep the chain; the same command resumes it
+    solvent purge-chain --base-path DIR      start over
+
+    Without --base-path the chain is kept in $XDG_DATA_HOME/solvent/dev (~/.local/share/solvent/dev).
     """
-    if temporary and base_path is not None:
-        raise click.UsageError("--tmp chooses a directory by itself; leave out --base-path")
+    genesis = load_chain(chain)
+    run_development(genesis, base_path, temporary, rpc_port, rpc_external, blob_capacity, quiet)
+
+
+def run_development(
+    genesis: dict[str, Any],
+    base_path: Path | None,
+    temporary: bool,
+    rpc_port: int,
+    rpc_external: bool,
+    blob_capacity: str,
+    quiet: bool,
+) -> None:
+    """Run the one node of a development chain until it is told to stop."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     capacity = parse_size(blob_capacity)
-    with base_path_of(base_path, temporary) as folder:
+    with base_path_of(base_path, temporary, str(genesis["id"])) as folder:
         try:
+            require_development_genesis(genesis)
             config = NodeConfig(
                 folder,
                 rpc_host="0.0.0.0" if rpc_external else "127.0.0.1",
                 rpc_port=rpc_port,
                 blob_capacity=capacity,
                 blob_account_capacity=capacity // 2,
-                genesis=parse_genesis(chain.read_bytes()) if chain else development_genesis(),
+                genesis=genesis,
             )
             node = Node(config, (lambda report: None) if quiet else print_report)
             run_node(node, lambda: print_welcome(node, folder))

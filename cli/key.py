@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cli.dev import default_base_path
+from cli.chains import default_base_path
 from cli.output import console, print_json
 from cli.suri import ask_secret
 from node.keystore import Keystore, read_password

@@ -21,22 +21,27 @@ FAMILIES = {
     "tx": "Sign and send transactions.",
     "query": "Read the chain.",
     "key": "Make and keep keys.",
+    "build-spec": "Print the genesis file of a network.",
     "simulate": "Networks in virtual time, with crashes, partitions and liars.",
     "bench": "Measure.",
 }
-"""Family -> its line in the list; ``cli/<family>.py`` holds it as ``command``."""
+"""Family -> its line in the list; ``cli/<family>.py`` holds it as ``command``, with ``_`` for ``-``."""
+
+
+def module_of(family: str) -> str:
+    return f"cli.{family.replace('-', '_')}"
 
 
 class Families(click.Group):
     """Subcommands by family, imported on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name in FAMILIES if importlib.util.find_spec(f"cli.{name}") is not None]
+        return [name for name in FAMILIES if importlib.util.find_spec(module_of(name)) is not None]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
             return None
-        command = importlib.import_module(f"cli.{cmd_name}").command
+        command = importlib.import_module(module_of(cmd_name)).command
         assert isinstance(command, click.Command)
         return command
 

@@ -5,32 +5,25 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import click
 
-from cli.dev import default_base_path, parse_size
+from cli.chains import CHAIN_HELP, load_chain
+from cli.dev import base_path_of, parse_size, run_development
 from cli.output import console, fail, say
-from node.config import NodeConfig
+from node.config import NodeConfig, has_one_author
 from node.keystore import Keystore, SeedSigner, read_password
-from node.networks import NetworkConfig, development_node_key, development_session, local_genesis
+from node.networks import NetworkConfig, development_node_key, development_session
 from runtime.crypto import to_ss58
 from runtime.errors import SolventError
-from runtime.genesis import parse_genesis
+
+F = TypeVar("F", bound=Callable[..., object])
 
 PASSWORD_VARIABLE = "SOLVENT_PASSWORD_FILE"
 STATUS_SECONDS = 5.0
-
-
-def load_chain(chain: str) -> dict[str, Any]:
-    """The genesis of a network: ``local``, or a file."""
-    if chain == "local":
-        return local_genesis()
-    path = Path(chain)
-    if not path.is_file():
-        raise click.BadParameter(f"{chain!r} is neither a genesis file nor 'local'", param_hint="--chain")
-    return parse_genesis(path.read_bytes())
 
 
 def open_session_key(base_path: Path, address: str | None, password_file: Path | None) -> SeedSigner:
@@ -64,9 +57,16 @@ class StatusLines:
         console.print(f"{clock}  best #{best}, final #{number}, {peers} peer{'' if peers == 1 else 's'}")
 
 
+def known_validator(name: str, text: str = "The same.") -> Callable[[F], F]:
+    """The option that makes the node a validator whose keys everybody knows."""
+    return click.option(f"--{name.lower()}", "known", flag_value=name, help=text)
+
+
 @click.command(name="node")
-@click.option("--chain", required=True, help="The network's genesis file, or 'local' for the one of Alice to Dave.")
+@click.option("--chain", help=CHAIN_HELP)
+@click.option("--dev", is_flag=True, help="The development chain, as with solvent dev: --chain dev, and --tmp.")
 @click.option("--base-path", type=click.Path(file_okay=False, path_type=Path), help="Data directory.")
+@click.option("--tmp", "temporary", is_flag=True, help="Use a data directory that is removed at the end.")
 @click.option("--validator", is_flag=True, help="Make blocks and vote, with the key in <base path>/keystore.")
 @click.option("--session-key", help="Address of that key, when the keystore holds several.")
 @click.option(
@@ -75,12 +75,12 @@ class StatusLines:
     envvar=PASSWORD_VARIABLE,
     help="File with the key's password; asked for when missing.",
 )
-@click.option("--alice", "known", flag_value="Alice", help="Be this validator of the local network.")
-@click.option("--bob", "known", flag_value="Bob", help="The same.")
-@click.option("--charlie", "known", flag_value="Charlie", help="The same.")
-@click.option("--dave", "known", flag_value="Dave", help="The same.")
-@click.option("--eve", "known", flag_value="Eve", help="Be a node of that network that may become a validator.")
-@click.option("--ferdie", "known", flag_value="Ferdie", help="The same.")
+@known_validator("Alice", "Be this validator of --chain local or testnet; everybody knows its key.")
+@known_validator("Bob")
+@known_validator("Charlie")
+@known_validator("Dave")
+@known_validator("Eve", "The same; on --chain local it first has to bond and stand for election.")
+@known_validator("Ferdie")
 @click.option("--name", help="What to call this node on the terminal.")
 @click.option("--bootnodes", multiple=True, metavar="ADDRESS", help="Where to enter the network; may be repeated.")
 @click.option("--port", default=30333, show_default=True, type=click.IntRange(0, 65535), help="For other nodes.")
@@ -90,8 +90,10 @@ class StatusLines:
 @click.option("--blob-capacity", default="20GiB", show_default=True, help="Most disk space for blobs.")
 @click.option("--log-level", default="warning", type=click.Choice(["debug", "info", "warning"]), show_default=True)
 def command(
-    chain: str,
+    chain: str | None,
+    dev: bool,
     base_path: Path | None,
+    temporary: bool,
     validator: bool,
     session_key: str | None,
     password_file: Path | None,
@@ -109,37 +111,56 @@ def command(
 
     Without --validator it follows the chain, answers RPC and passes on what it hears. Never run two nodes on one
     validator's key: they would contradict each other, and the stake is slashed.
+
+    \b
+    solvent node --chain genesis.json --bootnodes ADDRESS              follow a network
+    solvent node --chain genesis.json --bootnodes ADDRESS --validator  make and finalize its blocks
+    solvent node --chain local --alice --tmp                           one of four validators to try things out
+    solvent node --dev                                                 a chain of one's own, blocks at once
+
+    Without --base-path the chain is kept in $XDG_DATA_HOME/solvent/<chain id> (~/.local/share/solvent/<chain id>).
     """
+    if chain is None and not dev:
+        raise click.UsageError("say which network with --chain, or --dev for a development chain")
+    if dev and chain not in (None, "dev"):
+        raise click.UsageError("--dev is the development chain; leave out --chain")
+    chosen = chain or "dev"
+    genesis = load_chain(chosen)
+    if has_one_author(genesis):
+        if validator or bootnodes or known not in (None, "Alice"):
+            raise click.UsageError("a development chain has one author, Alice, and no network to join")
+        temporary = temporary or (dev and base_path is None)
+        run_development(genesis, base_path, temporary, rpc_port, rpc_external, blob_capacity, quiet=False)
+        return
+    if known is not None and chosen not in ("local", "testnet"):
+        raise click.UsageError(f"--{known.lower()} is a validator of --chain local or testnet only")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("solvent").setLevel(log_level.upper())
     logging.getLogger("p2p").setLevel(log_level.upper())
-    genesis = load_chain(chain)
-    if known is not None and chain != "local":
-        raise click.UsageError(f"--{known.lower()} is a validator of --chain local only")
-    folder = base_path or default_base_path(str(genesis["id"]))
     capacity = parse_size(blob_capacity)
-    try:
-        signer = development_session(known) if known else None
-        if validator and signer is None:
-            signer = open_session_key(folder, session_key, password_file)
-        config = NetworkConfig(
-            NodeConfig(
-                folder,
-                genesis=genesis,
-                rpc_host="0.0.0.0" if rpc_external else "127.0.0.1",
-                rpc_port=rpc_port,
-                blob_capacity=capacity,
-                blob_account_capacity=capacity // 2,
-            ),
-            signer,
-            development_node_key(known) if known else None,
-            listen_addr or f"/ip4/0.0.0.0/tcp/{port}",
-            bootnodes,
-        )
-        _run(config, name or known or folder.name)
-    except (SolventError, OSError) as error:
-        fail(str(error))
-    say("Stopped; everything final is on disk.")
+    with base_path_of(base_path, temporary, str(genesis["id"])) as folder:
+        try:
+            signer = development_session(known) if known else None
+            if validator and signer is None:
+                signer = open_session_key(folder, session_key, password_file)
+            config = NetworkConfig(
+                NodeConfig(
+                    folder,
+                    genesis=genesis,
+                    rpc_host="0.0.0.0" if rpc_external else "127.0.0.1",
+                    rpc_port=rpc_port,
+                    blob_capacity=capacity,
+                    blob_account_capacity=capacity // 2,
+                ),
+                signer,
+                development_node_key(known) if known else None,
+                listen_addr or f"/ip4/0.0.0.0/tcp/{port}",
+                bootnodes,
+            )
+            _run(config, name or known or folder.name)
+        except (SolventError, OSError) as error:
+            fail(str(error))
+    say("Stopped; everything final is on disk." if not temporary else "Stopped.")
 
 
 def _run(config: NetworkConfig, name: str) -> None:

@@ -11,6 +11,8 @@ from chain.pool import PoolLimits
 from chain.store import DEFAULT_WINDOW
 from node.keystore import development_signer
 from runtime.crypto import to_ss58
+from runtime.genesis import GenesisError, build_genesis
+from runtime.pallets import system
 from runtime.parameters import TOKEN
 
 VERSION = "0.1.0"
@@ -35,6 +37,20 @@ def development_genesis() -> dict[str, Any]:
         "authorities": addresses[:1],
         "balances": {address: str(DEVELOPMENT_BALANCE) for address in addresses},
     }
+
+
+def has_one_author(genesis: dict[str, Any]) -> bool:
+    """Whether a genesis configuration is one of a development chain, whose one author makes every block."""
+    return system.has_one_author(build_genesis(genesis))
+
+
+def require_development_genesis(genesis: dict[str, Any]) -> None:
+    """Raises `GenesisError` unless it is a chain whose one author is Alice, whose key this node has."""
+    state = build_genesis(genesis)
+    if not system.has_one_author(state):
+        raise GenesisError(f"{genesis['id']} is a network of several validators: run it with solvent node")
+    if system.AUTHORITIES.get(state) != (development_signer("Alice").public,):
+        raise GenesisError("authorities: a development chain has exactly one author, //Alice")
 
 
 @dataclass(frozen=True, slots=True)

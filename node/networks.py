@@ -1,22 +1,24 @@
 """Networks of several validators: their genesis, and what a node needs to know to be one of them.
 
-``local`` is a network whose keys everybody knows (``--alice`` to ``--dave``), for trying things out on one machine.
+``local`` and ``testnet`` are networks whose keys everybody knows (``--alice`` to ``--ferdie``), for trying things out.
+``canary`` and ``mainnet`` are templates: whoever founds such a network writes its authorities into the genesis file.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from node.config import DEVELOPMENT_ACCOUNTS, DEVELOPMENT_BALANCE, NodeConfig
+from node.config import DEVELOPMENT_ACCOUNTS, DEVELOPMENT_BALANCE, NodeConfig, development_genesis
 from node.keystore import KeystoreError, SeedSigner, development_signer, write_private
 from runtime.crypto import to_ss58
 from runtime.parameters import TOKEN
 
-LOCAL_VALIDATORS = ("Alice", "Bob", "Charlie", "Dave")
+KNOWN_VALIDATORS = ("Alice", "Bob", "Charlie", "Dave", "Eve", "Ferdie")
+LOCAL_VALIDATORS = KNOWN_VALIDATORS[:4]
 VALIDATOR_BALANCE = 200_000 * TOKEN
 VALIDATOR_STAKE = 100_000 * TOKEN
 """What each validator of a new network begins with, and how much of it is bonded."""
@@ -63,12 +65,34 @@ def development_node_key(name: str) -> bytes:
     return development_signer(f"{name}//node").seed
 
 
+def _known(names: Sequence[str]) -> list[Validator]:
+    return [Validator(development_signer(name).public, development_session(name).public) for name in names]
+
+
 def local_genesis() -> dict[str, Any]:
     """The network of Alice, Bob, Charlie and Dave."""
-    validators = [
-        Validator(development_signer(name).public, development_session(name).public) for name in LOCAL_VALIDATORS
-    ]
-    return build_network_genesis("local", "Solvent Local Network", validators)
+    return build_network_genesis("local", "Solvent Local Network", _known(LOCAL_VALIDATORS))
+
+
+def six_genesis() -> dict[str, Any]:
+    """The network of all six, Alice to Ferdie."""
+    return build_network_genesis("testnet", "Solvent Testnet", _known(KNOWN_VALIDATORS))
+
+
+def template_genesis(preset: str) -> dict[str, Any]:
+    """A network without authorities and balances, for its founder to fill in."""
+    name = f"Solvent {preset.capitalize()}"
+    return {"id": preset, "name": name, "preset": preset, "parameters": {}, "authorities": [], "balances": {}}
+
+
+CHAINS: dict[str, Callable[[], dict[str, Any]]] = {
+    "dev": development_genesis,
+    "local": local_genesis,
+    "testnet": six_genesis,
+    "canary": lambda: template_genesis("canary"),
+    "mainnet": lambda: template_genesis("mainnet"),
+}
+"""Chains that go by a name instead of a genesis file."""
 
 
 @dataclass(frozen=True, slots=True)

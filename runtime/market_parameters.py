@@ -7,7 +7,7 @@ incentives of ``verification.md`` ("How many") hold: S = 2 P for a solver, and a
 
 from __future__ import annotations
 
-from runtime.codec import U32, U63, Record
+from runtime.codec import U32, U63, Record, replace
 
 PARTS = 1_000_000_000
 
@@ -117,6 +117,18 @@ DEV_MARKET = MarketParameters(
     deadline_weight=80_000_000,
 )
 """For a private chain: short windows, long times for work, since blocks are sealed as fast as extrinsics arrive."""
+
+LIVE_MARKET = replace(
+    DEV_MARKET,
+    minimum_bond=1_000 * 10**9,
+    unbonding_blocks=500_000,
+    listing_fee=10**9,
+    verdict_blocks=1_800,
+    dispute_opening_blocks=900,
+    challenge_blocks=1_800,
+)
+"""Among strangers, with blocks of two seconds: whoever checks others' work has an hour to notice and to object, and
+half an hour to open a dispute; a bond is free again after eleven days, long after the longest task and its windows."""
 
 
 def parts_of(amount: int, parts: int) -> int:

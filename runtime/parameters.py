@@ -7,8 +7,8 @@ blocks unless the name says otherwise. Weights are nanoseconds on the reference 
 from __future__ import annotations
 
 from runtime.codec import U32, U63, Record, replace
-from runtime.dispute.parameters import DEV_DISPUTES, DisputeParameters
-from runtime.market_parameters import DEV_MARKET, MarketParameters
+from runtime.dispute.parameters import DEV_DISPUTES, LIVE_DISPUTES, DisputeParameters
+from runtime.market_parameters import DEV_MARKET, LIVE_MARKET, MarketParameters
 
 PARTS = 1_000_000_000
 """The whole of a ratio."""
@@ -139,4 +139,19 @@ TESTNET = Parameters(
 )
 """Worthless tokens, several validators."""
 
-PRESETS = {preset.preset: preset for preset in (DEV, TESTNET)}
+MAINNET = Parameters(
+    preset="mainnet",
+    block=TESTNET.block,
+    consensus=replace(TESTNET_CONSENSUS, epoch_slots=150, minimum_stake=10_000 * TOKEN),
+    fees=replace(DEV.fees, existential_deposit=TOKEN // 100),
+    market=LIVE_MARKET,
+    disputes=LIVE_DISPUTES,
+)
+"""Tokens of value: an epoch of five minutes, an era of half an hour, stake free again after fourteen hours."""
+
+CANARY = replace(
+    MAINNET, preset="canary", consensus=replace(MAINNET.consensus, minimum_stake=TESTNET_CONSENSUS.minimum_stake)
+)
+"""Where what will reach `MAINNET` runs first, among strangers with less at stake."""
+
+PRESETS = {preset.preset: preset for preset in (DEV, TESTNET, CANARY, MAINNET)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.codec import U32, U63, Record
+from runtime.codec import U32, U63, Record, replace
 
 PARTS = 1_000_000_000
 
@@ -33,3 +33,6 @@ DEV_DISPUTES = DisputeParameters(
     cancellations_at_once=16,
 )
 """For a private chain, whose blocks are sealed as fast as extrinsics arrive."""
+
+LIVE_DISPUTES = replace(DEV_DISPUTES, bond=100 * 10**9, clock_blocks=1_800)
+"""Among strangers, with blocks of two seconds: each party has an hour for all its moves, and losing costs something."""

@@ -9,11 +9,12 @@ from pathlib import Path
 import click
 import pytest
 
-from cli.node import load_chain, open_session_key
+from cli.chains import load_chain
+from cli.node import open_session_key
 from cli.testnet import arguments_of, describe, write_network
-from node.keystore import Keystore, KeystoreError
+from node.keystore import Keystore, KeystoreError, development_signer
 from node.networks import LOCAL_VALIDATORS, development_session, load_node_key, load_peers, local_genesis, save_peers
-from runtime.crypto import WrongPassword
+from runtime.crypto import WrongPassword, to_ss58
 from runtime.genesis import build_genesis, canonical_json, parse_genesis
 from runtime.pallets import session
 from tests.support.node import solvent
@@ -86,6 +87,56 @@ def test_the_files_of_a_new_network_fit_together(tmp_path: Path) -> None:
     assert "--validator" not in arguments_of(tmp_path, members[2], members)
 
 
+def test_every_built_in_chain_can_be_printed_and_read_back(tmp_path: Path) -> None:
+    for name in ("testnet", "local"):
+        plain, raw = solvent("build-spec", "--chain", name), solvent("build-spec", "--chain", name, "--raw")
+        assert plain.stderr == raw.stderr, plain.stderr + raw.stderr
+        assert plain.stderr.startswith("Genesis 0x")
+        (tmp_path / "genesis.json").write_text(raw.stdout)
+        assert build_genesis(load_chain(str(tmp_path / "genesis.json"))).changes() == (
+            build_genesis(parse_genesis(plain.stdout)).changes()
+        )
+
+
+def test_a_founder_fills_in_a_template(tmp_path: Path) -> None:
+    template = solvent("build-spec", "--chain", "mainnet")
+    assert "template" in template.stderr
+    refused = solvent("node", "--chain", "mainnet", "--tmp")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "build-spec --chain mainnet" in refused.stderr
+    genesis = json.loads(template.stdout)
+    assert genesis["parameters"]["consensus"]["epoch_slots"] == 150
+    path = tmp_path / "genesis.json"
+    alice, key = to_ss58(development_signer("Alice").public), to_ss58(development_session("Alice").public)
+    genesis["authorities"] = [{"account": alice, "session_key": key, "stake": str(10**13)}]
+    path.write_text(json.dumps(genesis))
+    poor = solvent("build-spec", "--chain", str(path))
+    assert (poor.returncode, "more than it has" in poor.stderr) == (1, True), poor.stderr
+    genesis["balances"] = {alice: str(2 * 10**13)}
+    path.write_text(json.dumps(genesis))
+    assert solvent("build-spec", "--chain", str(path)).stderr.startswith("Genesis 0x")
+    genesis["parameters"]["consensus"]["epoch_slots"] = "150"
+    path.write_text(json.dumps(genesis))
+    assert "parameters.consensus.epoch_slots: '150'" in solvent("node", "--chain", str(path), "--tmp").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("node",), 2, "--chain"),
+        (("node", "--dev", "--bob"), 2, "one author"),
+        (("node", "--dev", "--chain", "local"), 2, "leave out --chain"),
+        (("node", "--chain", "nowhere"), 2, "neither a genesis file"),
+        (("dev", "--chain", "testnet", "--tmp"), 1, "solvent node"),
+        (("build-spec", "--chain", "canary", "--raw"), 1, "template"),
+    ],
+)
+def test_a_chain_that_cannot_be_run_this_way_is_refused(arguments: tuple[str, ...], code: int, message: str) -> None:
+    done = solvent(*arguments)
+    assert (done.returncode, message in done.stderr) == (code, True), done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_one_password_can_open_all_keys_of_a_new_network(tmp_path: Path) -> None:
     password = tmp_path / "password"
     password.write_text("one for all\n")
@@ -114,4 +165,4 @@ def test_wrong_usage_says_what_to_do(tmp_path: Path) -> None:
     assert (again.returncode, "not empty" in again.stderr) == (1, True)
     assert "--out" in solvent("testnet", "1").stderr
     chain = str(tmp_path / "here" / "genesis.json")
-    assert "--chain local only" in solvent("node", "--chain", chain, "--alice").stderr
+    assert "--chain local or testnet only" in solvent("node", "--chain", chain, "--alice").stderr
