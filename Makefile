@@ -42,8 +42,8 @@ test-slow: $(STAMP)  ## The long property tests and stories
 demo: $(STAMP)  ## Train a network on real digits, catch a cheat down to one multiplication
 	@$(BIN)/solvent demo
 
-testnet: $(STAMP)  ## Run four validators and a full node on this machine
-	@$(BIN)/solvent testnet 4 --run
+testnet: $(STAMP)  ## Run four validators, a full node and three workers on this machine
+	@$(BIN)/solvent testnet 4 --run --workers
 
 sim: $(STAMP)  ## Simulate networks with crashes, partitions and liars (SEEDS=1000)
 	@$(BIN)/solvent simulate --seeds $(SEEDS)

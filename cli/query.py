@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from cli.options import NODE_URL
 from cli.output import ACCOUNT, HEX, fail, format_amount, print_json, print_table, say
 from runtime import registry
 from runtime.crypto import to_ss58
@@ -22,9 +23,7 @@ def command() -> None:
 def reading_options(function: Any) -> Any:
     """Options that every query has."""
     function = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
-    return click.option("--url", default="http://127.0.0.1:9944", show_default=True, help="The node's RPC address.")(
-        function
-    )
+    return NODE_URL(function)
 
 
 def connect(url: str) -> Client:

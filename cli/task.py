@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.options import NODE_URL
 from cli.output import AMOUNT, console, describe_failure, fail, format_amount, print_json, print_table, say
 from cli.suri import SURI_HELP, read_secret
 from cli.task_files import capture, keep_bundle, kept_bundle
 from cli.task_market import cancel, disputes, list_tasks
-from cli.task_options import JSON, TASK_ARGUMENT, URL
+from cli.task_options import JSON, TASK_ARGUMENT
 from cli.task_report import print_payments, task_document
 from cli.task_watch import TaskBar, follow, take_snapshot
 from runtime.codec import encode, replace
@@ -71,7 +72,7 @@ def task_options(function: Any) -> Any:
                 help="Blocks until the proof is due; default: 5000, or thrice the least that the work needs.",
             ),
             click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="Of the initial weights; default: random."),
-            URL,
+            NODE_URL,
             JSON,
         ]
     ):
@@ -225,7 +226,7 @@ def submit(
 @command.command()
 @TASK_ARGUMENT
 @click.option("--timeout", type=float, help="Give up after so many seconds.")
-@URL
+@NODE_URL
 @JSON
 def watch(name: bytes, timeout: float | None, url: str, as_json: bool) -> None:
     """Follow TASK until it is over; exit code 0 only if it settled."""
@@ -250,7 +251,7 @@ def watch(name: bytes, timeout: float | None, url: str, as_json: bool) -> None:
 )
 @click.option("--bundle", "folder", type=click.Path(path_type=Path), help="Else the one kept at submission.")
 @click.option("--threads", default=2, show_default=True, type=click.IntRange(1, 256), help="For scoring the model.")
-@URL
+@NODE_URL
 @JSON
 def result(name: bytes, out: Path, folder: Path | None, threads: int, url: str, as_json: bool) -> None:
     """Write the trained model of TASK as safetensors, checked against the chain, and say its test accuracy."""

@@ -38,13 +38,13 @@ class Snapshot:
         return self.task.status not in LIVE
 
 
-def take_snapshot(client: Client, name: bytes) -> Snapshot:
-    """Read a task now. Raises `UnknownTask`."""
-    task: Task | None = client.read(tasks.TASKS, name)
+def take_snapshot(client: Client, name: bytes, at: bytes | None = None) -> Snapshot:
+    """Read a task after block ``at``, the best one without. Raises `UnknownTask`."""
+    task: Task | None = client.read(tasks.TASKS, name, at)
     if task is None:
         raise UnknownTask(f"the chain has no task {name.hex()}; is this the right node?")
-    progress: tasks.Progress | None = client.read(tasks.PROGRESS, name)
-    board: Board | None = client.read(proofs.AUDITS, name)
+    progress: tasks.Progress | None = client.read(tasks.PROGRESS, name, at)
+    board: Board | None = client.read(proofs.AUDITS, name, at)
     if progress is None:
         return Snapshot(task, 0, None, board)
     (loss,) = struct.unpack("<f", struct.pack("<I", progress.loss_bits))
@@ -52,17 +52,27 @@ def take_snapshot(client: Client, name: bytes) -> Snapshot:
 
 
 def follow(client: Client, name: bytes, timeout: float | None = None) -> Iterator[Snapshot]:
-    """Snapshots whenever something changed, until the task is over or the time is up."""
+    """Snapshots whenever something changed, until the task is over or the time is up.
+
+    A task is over when a finalized block says so; what the best block says may be taken back by another fork.
+    """
     deadline = None if timeout is None else time.monotonic() + timeout
     last: Snapshot | None = None
     while deadline is None or time.monotonic() < deadline:
         snapshot = take_snapshot(client, name)
-        if snapshot != last:
+        if snapshot != last and not snapshot.over:
             last = snapshot
             yield snapshot
-        if snapshot.over:
+        if snapshot.over and _is_over(client, name):
+            yield take_snapshot(client, name, client.finalized_hash())
             return
         time.sleep(POLL_SECONDS)
+
+
+def _is_over(client: Client, name: bytes) -> bool:
+    """Whether a finalized block ends the task; one that submitted it may not be final yet either."""
+    task: Task | None = client.read(tasks.TASKS, name, client.finalized_hash())
+    return task is not None and task.status not in LIVE
 
 
 def describe(snapshot: Snapshot) -> str:

@@ -9,8 +9,10 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import click
 
@@ -25,7 +27,9 @@ from solvent.client import Client, ClientError
 
 STATUS_SECONDS = 5.0
 START_SECONDS = 120.0
-FULL = "full"
+FULL = "rpc"
+WORKERS = {"solver": "//Solver", "verifier": "//Verifier", "whistleblower": "//Whistleblower"}
+"""The roles that ``--workers`` starts, and the development account of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +55,16 @@ class Member:
         return self.password_file is not None
 
 
-def write_network(folder: Path, ports: Sequence[tuple[int, int]], password_file: Path | None = None) -> list[Member]:
+def write_network(
+    folder: Path,
+    ports: Sequence[tuple[int, int]],
+    password_file: Path | None = None,
+    parameters: dict[str, Any] | None = None,
+) -> list[Member]:
     """Write all that a network needs with one node at each pair of (network, RPC) ports: validators, then a full node.
 
     The password in ``password_file`` opens every key; without it each validator has a password of its own, in its
-    folder. Returns the members in that order.
+    folder. ``parameters`` overrides those of the preset, group by group. Returns the members in that order.
     """
     password = None if password_file is None else read_password(password_file)
     validators: list[Validator] = []
@@ -67,6 +76,7 @@ def write_network(folder: Path, ports: Sequence[tuple[int, int]], password_file:
         members.append(Member(name, port, rpc_port, _peer_id(folder / name), opens))
     members.append(Member(FULL, *ports[-1], _peer_id(folder / FULL)))
     genesis = build_network_genesis(f"testnet-{os.urandom(4).hex()}", "Solvent Testnet", validators)
+    genesis["parameters"] = parameters or {}
     (folder / "genesis.json").write_text(canonical_json(genesis), encoding="utf-8")
     lines = ["#!/bin/sh", "# One node a line: run each in a terminal, or on a machine, of its own.", "exit 1", ""]
     lines += [shlex.join(["solvent", *arguments_of(folder.resolve(), member, members)]) for member in members]
@@ -105,6 +115,12 @@ def arguments_of(folder: Path, member: Member, members: list[Member]) -> list[st
     return arguments
 
 
+def worker_arguments(folder: Path, role: str, member: Member) -> list[str]:
+    """What ``solvent`` is called with to run a worker of that role, attached to a member."""
+    arguments = ["worker", role, "--suri", WORKERS[role], "--url", f"http://127.0.0.1:{member.rpc_port}"]
+    return [*arguments, "--work-dir", str(folder / "workers")]
+
+
 @click.command(name="testnet")
 @click.argument("validators", type=click.IntRange(1, 32))
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to write to; it must be new.")
@@ -114,10 +130,17 @@ def arguments_of(folder: Path, member: Member, members: list[Member]) -> list[st
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File with the password for all keys; else each validator gets one of its own, written into its folder.",
 )
+@click.option("--workers", is_flag=True, help="With --run: a solver, a verifier and a whistleblower as well.")
 @click.option("--port", default=30333, show_default=True, help="Of the full node; validators have the next ones.")
 @click.option("--rpc-port", default=9944, show_default=True, help="Of the full node; validators have the next ones.")
 def command(
-    validators: int, out: Path | None, start: bool, keystore_password_file: Path | None, port: int, rpc_port: int
+    validators: int,
+    out: Path | None,
+    start: bool,
+    keystore_password_file: Path | None,
+    workers: bool,
+    port: int,
+    rpc_port: int,
 ) -> None:
     """Make a network of VALIDATORS validators and one full node: keys, genesis, and the command for each node.
 
@@ -128,6 +151,10 @@ def command(
         raise click.UsageError(
             "say where to write with --out DIR, or add --run for a network that leaves nothing behind"
         )
+    if workers and not start:
+        raise click.UsageError("--workers starts processes: add --run")
+    if workers and find_spec("numpy") is None:
+        fail("workers need the machine learning part of Solvent: pip install 'solvent[ml]'")
     if out is not None and out.exists() and any(out.iterdir()):
         fail(f"{out} is not empty; choose a new folder, or start its nodes with the commands in {out}/commands.sh")
     with tempfile.TemporaryDirectory(prefix="solvent-testnet-", ignore_cleanup_errors=True) as temporary:
@@ -138,14 +165,14 @@ def command(
             ports = [(port + number, rpc_port + number) for number in order]
             members = write_network(folder, ports, keystore_password_file)
             if start:
-                run_network(folder, members)
+                run_network(folder, members, workers)
             else:
                 say(f"Wrote {folder}: genesis.json, a folder for each node, and {folder / 'commands.sh'}")
         except (SolventError, OSError) as error:
             fail(str(error))
 
 
-def run_network(folder: Path, members: list[Member]) -> None:
+def run_network(folder: Path, members: list[Member], workers: bool) -> None:
     """Run all members as processes and tell how they do, until Ctrl-C or until one of them ends."""
     previous = signal.signal(signal.SIGTERM, _interrupt)
     clients = {member.name: Client(f"http://127.0.0.1:{member.rpc_port}", patience=0.0) for member in members}
@@ -155,10 +182,10 @@ def run_network(folder: Path, members: list[Member]) -> None:
                 family.start(member.name, *arguments_of(folder, member, members))
             say(f"Starting {len(members)} nodes; their logs are in {folder / 'logs'} ...")
             _wait_until_all_answer(clients, family)
-            full = members[-1]
-            say(f"RPC      http://127.0.0.1:{full.rpc_port} (full node; validators have the ports after it)")
-            say(f"Try      solvent tx transfer --from //Alice --to //Bob 5 --url http://127.0.0.1:{full.rpc_port}")
-            say("Ctrl-C stops all nodes.\n")
+            if workers:
+                for role in WORKERS:
+                    family.start(role, *worker_arguments(folder, role, members[-1]))
+            _welcome(members[-1], workers)
             while True:
                 _fail_if_any_died(family)
                 console.print(f"{time.strftime('%H:%M:%S')}  {describe(clients)}")
@@ -169,6 +196,17 @@ def run_network(folder: Path, members: list[Member]) -> None:
         signal.signal(signal.SIGTERM, previous)
         for client in clients.values():
             client.close()
+
+
+def _welcome(full: Member, workers: bool) -> None:
+    """What somebody who just started a network may do with it."""
+    url = f"http://127.0.0.1:{full.rpc_port}"
+    say(f"RPC      {url} (full node; validators have the ports after it)")
+    say(f"Try      solvent tx transfer --from //Alice --to //Bob 5 --url {url}")
+    if workers:
+        say(f"Workers  {', '.join(f'{role} as {suri}' for role, suri in WORKERS.items())}")
+        say(f"Try      solvent task submit examples/mnist.py --suri //Submitter --url {url}")
+    say("Ctrl-C stops everything.\n")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from cli.options import NODE_URL
 from cli.output import ACCOUNT, AMOUNT, describe_failure, fail, format_amount, print_json, say
 from cli.suri import SURI_HELP, read_secret
 from runtime.codec import Record
@@ -26,7 +27,7 @@ def sending_options(function: Any) -> Any:
             click.option("--from", "suri", required=True, metavar="SURI", help=f"Secret of the sender, {SURI_HELP}."),
             click.option("--tip", type=AMOUNT, default="0", help="Tokens on top of the fee, for an earlier place."),
             click.option("--wait/--no-wait", default=True, help="Wait until a block includes it (the default)."),
-            click.option("--url", default="http://127.0.0.1:9944", show_default=True, help="The node's RPC address."),
+            NODE_URL,
             click.option("--json", "as_json", is_flag=True, help="Print JSON."),
         ]
     ):

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from cli.options import NODE_URL
 from cli.output import AMOUNT
 from cli.suri import SURI_HELP, read_secret
 
@@ -29,7 +30,7 @@ def command() -> None:
 def _options(function: Any) -> Any:
     for option in reversed(
         [
-            click.option("--url", default="http://127.0.0.1:9944", show_default=True, help="The node's RPC address."),
+            NODE_URL,
             click.option("--suri", required=True, help=f"Secret of the worker's account, {SURI_HELP}."),
             click.option(
                 "--threads", default=1, show_default=True, type=click.IntRange(1, 256), help="Of the kernels."

@@ -24,7 +24,6 @@ from runtime.block import Call, Header, extrinsic_hash, header_hash, mortal_era,
 from runtime.codec import Record, decode, encode
 from runtime.crypto import public_key, to_ss58
 from runtime.errors import SolventError
-from runtime.executive import Failure
 from runtime.merkle import Proof, verify_proof
 from runtime.pallets import system
 from runtime.state import Map, Value
@@ -40,6 +39,7 @@ from solvent.errors import (
     SubmissionRefused,
     WaitTimedOut,
 )
+from solvent.outcomes import Outcome, bytes_of_hex, decode_event, read_outcome
 from solvent.transport import Transport
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "SubmissionRefused",
     "Submitted",
     "WaitTimedOut",
+    "decode_event",
 ]
 
 ERA_BLOCKS = 1024
@@ -75,26 +76,15 @@ _NO_KEY = object()
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """An extrinsic that the pool has. ``block_number`` was the best height when it was signed."""
+    """An extrinsic that the pool has. It can only be in a block below height ``death``, on top of the block ``anchor``
+    of height ``block_number``."""
 
     hash: bytes
     raw: bytes
     nonce: int
     block_number: int
     death: int
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of an included extrinsic. ``error`` is None when it succeeded; fees are in units."""
-
-    block_number: int
-    block_hash: bytes
-    index: int
-    ok: bool
-    error: Failure | None
-    fee: int
-    events: list[tuple[str, str, Record]]
+    anchor: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,20 +134,23 @@ class Client:
         answer = self.call("chain_getHeader", _hex(hash_) if hash_ else None)
         if answer is None:
             raise BadAnswer(f"the node does not know block {_hex(hash_ or b'')}")
-        header: Header = decode(_bytes(answer.get("encoded")), Header)
+        header: Header = decode(bytes_of_hex(answer.get("encoded")), Header)
         if hash_ is not None and header_hash(header) != hash_:
             raise BadAnswer(f"the node answered with another header than {_hex(hash_)}")
         return header
 
+    def finalized_hash(self) -> bytes:
+        """The last finalized block."""
+        return bytes_of_hex(self.call("chain_getFinalizedHead"))
+
     def finalized_number(self) -> int:
         """The height of the last finalized block."""
-        hash_ = _bytes(self.call("chain_getFinalizedHead"))
-        return self.header(hash_).number
+        return self.header(self.finalized_hash()).number
 
     def block_hash(self, number: int) -> bytes | None:
         """The hash of the block of that height on the best chain."""
         answer = self.call("chain_getBlockHash", number)
-        return None if answer is None else _bytes(answer)
+        return None if answer is None else bytes_of_hex(answer)
 
     def genesis_hash(self) -> bytes:
         return self._facts().genesis_hash
@@ -166,7 +159,7 @@ class Client:
         """What a storage descriptor holds: a value (its default when nothing is stored), or a map's entry or None."""
         storage_key = _storage_key(descriptor, key)
         answer = self.call("state_getStorage", _hex(storage_key), _hex(at) if at else None)
-        return _decode_entry(descriptor, None if answer is None else _bytes(answer))
+        return _decode_entry(descriptor, None if answer is None else bytes_of_hex(answer))
 
     def items(self, descriptor: Map[Any, Any], at: bytes | None = None) -> Iterator[tuple[Any, Any]]:
         """All entries of a storage map after one block, in storage order."""
@@ -179,7 +172,7 @@ class Client:
             [changes] = self.call("state_queryStorageAt", keys, pinned)
             for key, value in changes["changes"]:
                 if value is not None:
-                    yield descriptor.decode_key(_bytes(key)), descriptor.decode_value(_bytes(value))
+                    yield descriptor.decode_key(bytes_of_hex(key)), descriptor.decode_value(bytes_of_hex(value))
             start = keys[-1]
 
     def verify_storage(
@@ -187,7 +180,7 @@ class Client:
     ) -> Any:
         """As `read`, but trust only the header of block ``at`` (the finalized head without): the node must prove the
         value, or its absence, under that header's state root. Raises `BadAnswer` when it cannot."""
-        hash_ = at or _bytes(self.call("chain_getFinalizedHead"))
+        hash_ = at or self.finalized_hash()
         storage_key = _storage_key(descriptor, key)
         value, answer = self.batch(
             [
@@ -195,21 +188,23 @@ class Client:
                 ("state_getReadProof", [[_hex(storage_key)], _hex(hash_)]),
             ]
         )
-        data = None if value is None else _bytes(value)
-        proof: Proof = decode(_bytes(answer["proof"][0]), Proof)
+        data = None if value is None else bytes_of_hex(value)
+        proof: Proof = decode(bytes_of_hex(answer["proof"][0]), Proof)
         if not verify_proof(self.header(hash_).state_root, storage_key, data, proof):
             raise BadAnswer(f"the node's proof does not show what it says of {descriptor.pallet}.{descriptor.name}")
         return _decode_entry(descriptor, data)
 
     # --- writing
 
-    def submit(self, seed: bytes, pallet: str, args: Record, tip: int = 0) -> Submitted:
+    def submit(self, seed: bytes, pallet: str, args: Record, tip: int = 0, anchor: Header | None = None) -> Submitted:
         """Sign the call that takes ``args`` with the account's next nonce, and hand it to the pool.
 
-        Raises `SubmissionRefused`, or `NodeUnreachable`.
+        The extrinsic is valid only on top of ``anchor``: name the block that the call rests on where the same call
+        would be wrong on another fork. Without one it survives a change of forks. Raises `SubmissionRefused`, or
+        `NodeUnreachable`.
         """
         for attempt in range(5):
-            submitted = self._sign(seed, pallet, args, tip)
+            submitted = self._sign(seed, pallet, args, tip, anchor)
             try:
                 self._hand_in(submitted)
                 return submitted
@@ -219,17 +214,28 @@ class Client:
                     raise
         raise AssertionError("unreachable")
 
-    def _sign(self, seed: bytes, pallet: str, args: Record, tip: int) -> Submitted:
+    def _sign(self, seed: bytes, pallet: str, args: Record, tip: int, anchor: Header | None = None) -> Submitted:
         address = to_ss58(public_key(seed))
         facts = self._facts()
-        nonce, answer = self.batch([("system_accountNextIndex", [address]), ("chain_getHeader", [])])
-        header: Header = decode(_bytes(answer["encoded"]), Header)
+        nonce, final, answer = self.batch(
+            [("system_accountNextIndex", [address]), ("chain_getFinalizedHead", []), ("chain_getHeader", [])]
+        )
+        head: Header = decode(bytes_of_hex(answer["encoded"]), Header)
+        header = anchor or self._lasting_block(head, bytes_of_hex(final))
         era = mortal_era(ERA_BLOCKS, header.number)
         extrinsic = sign_extrinsic(
             seed, build_call(pallet, args), nonce, tip, era, facts.genesis_hash, header_hash(header), facts.spec_version
         )
         raw = encode(extrinsic)
-        return Submitted(extrinsic_hash(raw), raw, nonce, header.number, header.number + ERA_BLOCKS)
+        death = header.number + ERA_BLOCKS
+        return Submitted(extrinsic_hash(raw), raw, nonce, header.number, death, header_hash(header))
+
+    def _lasting_block(self, head: Header, final: bytes) -> Header:
+        """What an era is born at: the finalized block, which no fork lacks, unless finality has stopped long ago."""
+        if header_hash(head) == final:
+            return head
+        header = self.header(final)
+        return header if head.number - header.number < ERA_BLOCKS // 2 else head
 
     def _hand_in(self, submitted: Submitted) -> None:
         """Submit, also over a restart of the node. A lost answer leaves it open whether the pool has the extrinsic, so
@@ -254,22 +260,32 @@ class Client:
 
         self._transport.retry(attempt)
 
-    def submit_and_wait(self, seed: bytes, pallet: str, args: Record, tip: int = 0, timeout: float = 60.0) -> Outcome:
+    def submit_and_wait(
+        self,
+        seed: bytes,
+        pallet: str,
+        args: Record,
+        tip: int = 0,
+        timeout: float = 60.0,
+        anchor: Header | None = None,
+    ) -> Outcome:
         """Submit and wait until a block includes it. A failed call is an `Outcome` with ``ok`` False, no exception."""
-        return self.wait(self.submit(seed, pallet, args, tip), timeout)
+        return self.wait(self.submit(seed, pallet, args, tip, anchor), timeout)
 
     def wait(self, submitted: Submitted, timeout: float = 60.0) -> Outcome:
         """Scan blocks until one includes the extrinsic. Raises `ExtrinsicExpired` or `WaitTimedOut`."""
         deadline = time.monotonic() + timeout
         resubmit_at = time.monotonic() + RESUBMIT_SECONDS
-        next_number, pause = submitted.block_number + 1, FIRST_POLL_SECONDS
+        seen: list[bytes] = []
+        """The best chain's blocks above ``block_number`` that do not include it."""
+        pause = FIRST_POLL_SECONDS
         while True:
-            head = self.head().number
-            while next_number <= head:
-                outcome = self._find(submitted.hash, next_number)
+            best = self.head()
+            head = best.number
+            if not seen or header_hash(best) != seen[-1]:
+                outcome = self._scan(submitted, seen)
                 if outcome is not None:
                     return outcome
-                next_number += 1
             if head + 1 >= submitted.death:
                 raise ExtrinsicExpired(f"no block up to {head} included the extrinsic before its era ended")
             now = time.monotonic()
@@ -277,11 +293,28 @@ class Client:
                 raise WaitTimedOut(f"no block up to {head} included the extrinsic within {timeout:g} seconds")
             if now >= resubmit_at:
                 resubmit_at = now + RESUBMIT_SECONDS
-                self._resubmit(submitted, next_number)
+                if self.block_hash(submitted.block_number) not in (None, submitted.anchor):
+                    raise ExtrinsicExpired(
+                        f"the chain left the fork of block {submitted.block_number} it was signed for"
+                    )
+                self._resubmit(submitted)
             time.sleep(pause)
             pause = min(2 * pause, POLL_SECONDS)
 
-    def _resubmit(self, submitted: Submitted, next_number: int) -> None:
+    def _scan(self, submitted: Submitted, seen: list[bytes]) -> Outcome | None:
+        """Look at what is new on the best chain since ``seen``, and remember it there; after a change of forks also at
+        the heights that were looked at before."""
+        first = submitted.block_number + 1
+        while seen and self.block_hash(first + len(seen) - 1) != seen[-1]:
+            seen.pop()
+        while (block_hash := self.block_hash(first + len(seen))) is not None:
+            outcome = self._find(submitted.hash, first + len(seen), block_hash)
+            if outcome is not None:
+                return outcome
+            seen.append(block_hash)
+        return None
+
+    def _resubmit(self, submitted: Submitted) -> None:
         """Hand the extrinsic in again in case the node lost it; refused because it is in a block by now is fine."""
         try:
             self._hand_in(submitted)
@@ -290,15 +323,12 @@ class Client:
             if not waiting_or_included and error.code != 1012:
                 raise
 
-    def _find(self, hash_: bytes, number: int) -> Outcome | None:
-        block_hash = self.block_hash(number)
-        if block_hash is None:
-            return None
+    def _find(self, hash_: bytes, number: int, block_hash: bytes) -> Outcome | None:
         answer = self.call("chain_getBlockEvents", _hex(block_hash))
         wanted = _hex(hash_)
         for receipt in answer["receipts"]:
             if receipt["hash"] == wanted:
-                return _outcome(number, block_hash, receipt, answer["events"])
+                return read_outcome(number, block_hash, receipt, answer["events"])
         return None
 
     def estimate_fee(self, seed: bytes, pallet: str, args: Record, tip: int = 0) -> int:
@@ -324,7 +354,7 @@ class Client:
                     f"the node runs version {version['specVersion']} of the rules, this program {system.SPEC_VERSION}; "
                     "use the same release for both"
                 )
-            self._known_facts = _ChainFacts(_bytes(hash_), version["specVersion"])
+            self._known_facts = _ChainFacts(bytes_of_hex(hash_), version["specVersion"])
         return self._known_facts
 
 
@@ -334,29 +364,6 @@ def build_call(pallet: str, args: Record) -> Call:
         raise BadAnswer(f"there is no pallet {pallet}; there are {', '.join(registry.BY_NAME)}")
     definition = registry.BY_NAME[pallet].call_of(args)
     return Call(definition.pallet, definition.name, encode(args))
-
-
-def _outcome(number: int, block_hash: bytes, receipt: dict[str, Any], events: list[dict[str, Any]]) -> Outcome:
-    first = receipt["firstEvent"]
-    mine = events[first : first + receipt["eventCount"]]
-    error = receipt["error"]
-    return Outcome(
-        block_number=number,
-        block_hash=block_hash,
-        index=receipt["index"],
-        ok=receipt["ok"],
-        error=None if error is None else Failure(error["pallet"], error["code"], error["message"]),
-        fee=int(receipt["fee"]),
-        events=[decode_event(event) for event in mine],
-    )
-
-
-def decode_event(event: dict[str, Any]) -> tuple[str, str, Record]:
-    """(pallet, name, record) of an event as `chain_getBlockEvents` gives it."""
-    pallet = registry.BY_NAME.get(event["pallet"])
-    if pallet is None or event["name"] not in pallet.events:
-        raise BadAnswer(f"unknown event {event['pallet']}.{event['name']}; this program is older than the chain")
-    return event["pallet"], event["name"], decode(_bytes(event["data"]), pallet.events[event["name"]])
 
 
 def _storage_key(descriptor: Value[Any] | Map[Any, Any], key: Any) -> bytes:
@@ -380,10 +387,3 @@ def _decode_entry(descriptor: Value[Any] | Map[Any, Any], data: bytes | None) ->
 
 def _hex(data: bytes) -> str:
     return "0x" + data.hex()
-
-
-def _bytes(text: Any) -> bytes:
-    try:
-        return bytes.fromhex(text.removeprefix("0x"))
-    except (ValueError, AttributeError):
-        raise BadAnswer(f"the node sent {str(text)[:80]!r} where hex belongs") from None

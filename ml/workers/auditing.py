@@ -53,7 +53,7 @@ class Auditor:
 
     def play(self, name: bytes, spec: TaskSpec, proof: Proof) -> bool:
         """Make this account's moves in the disputes about a task that it challenges. Whether any was made."""
-        return play_disputes(self.session, name, lambda _, dispute: self._player(name, spec, proof, dispute.segment))
+        return play_disputes(self.session, name, lambda dispute: self._player(name, spec, proof, dispute.segment))
 
     def forget(self, names: set[bytes]) -> None:
         """Drop what is kept of all tasks but these."""

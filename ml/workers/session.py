@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ml.workers.journal import Journal
+from runtime.block import Header
 from runtime.codec import Record
 from runtime.crypto import public_key, to_ss58
 from runtime.errors import SolventError
@@ -36,11 +37,11 @@ class CallFailed(SolventError):
 class Chain(Protocol):
     """What a worker needs from ``solvent.Client``; tests put a chain in its own process behind the same methods."""
 
-    def read(self, descriptor: Any, key: Any = ...) -> Any: ...
+    def head(self) -> Header: ...
+    def read(self, descriptor: Any, key: Any = ..., at: bytes | None = ...) -> Any: ...
     def items(self, descriptor: Any) -> Any: ...
-    def finalized_number(self) -> int: ...
     def submit(self, seed: bytes, pallet: str, args: Record) -> Any: ...
-    def submit_and_wait(self, seed: bytes, pallet: str, args: Record) -> Outcome: ...
+    def submit_and_wait(self, seed: bytes, pallet: str, args: Record, *, anchor: Header | None = ...) -> Outcome: ...
     def put_blob(self, data: bytes, seed: bytes) -> bytes: ...
     def get_blob(self, root: bytes, max_bytes: int = ...) -> bytes: ...
 
@@ -64,9 +65,12 @@ class Session:
     def address(self) -> str:
         return to_ss58(self.account)
 
-    def call(self, pallet: str, args: Record) -> Outcome:
-        """Submit a call, wait until it is in a block, and raise `CallFailed` when the chain refused it."""
-        outcome = self.chain.submit_and_wait(self.seed, pallet, args)
+    def call(self, pallet: str, args: Record, anchor: Header | None = None) -> Outcome:
+        """Submit a call, wait until it is in a block, and raise `CallFailed` when the chain refused it.
+
+        With an ``anchor`` it is valid only on top of that block.
+        """
+        outcome = self.chain.submit_and_wait(self.seed, pallet, args, anchor=anchor)
         if not outcome.ok:
             raise CallFailed(f"{pallet}.{type(args).__name__}: {outcome.error}")
         return outcome

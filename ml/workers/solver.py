@@ -40,7 +40,7 @@ class Solver:
         self.offer = offer
         self.strategy = strategy or SolverStrategy()
         self._materials: dict[bytes, Materials] = {}
-        self._players: dict[int, Defender] = {}
+        self._players: dict[tuple[bytes, int, int], Defender] = {}
         self._glanced = time.monotonic()
 
     def turn(self) -> bool:
@@ -132,10 +132,11 @@ class Solver:
 
     def _defend(self, name: bytes, task: Task) -> bool:
         """Answer every dispute on this task in which it is this worker's turn."""
-        return play_disputes(self.session, name, lambda number, dispute: self._player(name, task, number, dispute))
+        return play_disputes(self.session, name, lambda dispute: self._player(name, task, dispute))
 
-    def _player(self, name: bytes, task: Task, number: int, dispute: Dispute) -> Defender:
-        if number not in self._players:
+    def _player(self, name: bytes, task: Task, dispute: Dispute) -> Defender:
+        key = (name, dispute.attempt, dispute.segment)
+        if key not in self._players:
             proof: Proof | None = self.session.chain.read(proofs.PROOFS, name)
             if proof is None:
                 raise CallFailed(f"task {name.hex()} is disputed but has no proof")
@@ -143,9 +144,10 @@ class Solver:
             job = segment_job(task.spec, proof.checkpoints, segment)
             start = materials.store.load(job.first_step, job.start) if segment else {}
             tracer = ExecutorTracer(self.strategy.runner(materials, segment), job, start)
-            self._players[number] = Defender(tracer)
-        return self._players[number]
+            self._players[key] = Defender(tracer)
+        return self._players[key]
 
     def _forget(self, jobs: tuple[bytes, ...]) -> None:
         for name in set(self._materials) - set(jobs):
             del self._materials[name]
+        self._players = {key: player for key, player in self._players.items() if key[0] in jobs}

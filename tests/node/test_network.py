@@ -32,9 +32,7 @@ def test_four_validators_finalize_what_a_full_node_was_given_and_one_comes_back_
             assert after.free == before.free + 12_345
 
         crashed = network.members[1]
-        child = network.family.children.pop(crashed.name)
-        child.signal(signal.SIGKILL)
-        child.process.wait()
+        network.kill(crashed)
         others = [client for client in network.clients if client is not network.clients[1]]
         height = max(client.finalized_number() for client in others)
         network.until(

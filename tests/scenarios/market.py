@@ -19,7 +19,7 @@ from ml.workers.solver import Solver
 from ml.workers.strategies import SolverStrategy
 from ml.workers.verifier import Verifier
 from ml.workers.whistleblower import Whistleblower
-from runtime.block import IMMORTAL, sign_extrinsic
+from runtime.block import IMMORTAL, Header, header_hash, sign_extrinsic
 from runtime.codec import Record, encode
 from runtime.commitments import tensor_root
 from runtime.crypto import public_key
@@ -46,20 +46,23 @@ class DirectChain:
         self.chain = TestChain(balances=dict.fromkeys((SUBMITTER, *RICH), BALANCE))
         self.blobs: dict[bytes, bytes] = {}
 
-    def read(self, descriptor: Any, key: Any = EVER) -> Any:
+    def head(self) -> Header:
+        return self.chain.head
+
+    def read(self, descriptor: Any, key: Any = EVER, at: bytes | None = None) -> Any:
+        """Only the state after the head is kept here."""
+        assert at in (None, header_hash(self.chain.head))
         state = self.chain.state
         return descriptor.get(state) if key is EVER else descriptor.get(state, key)
 
     def items(self, descriptor: Map[Any, Any]) -> Any:
         return list(descriptor.items(self.chain.state))
 
-    def finalized_number(self) -> int:
-        return self.chain.number
-
     def submit(self, seed32: bytes, pallet: str, args: Record) -> Outcome:
         return self.submit_and_wait(seed32, pallet, args)
 
-    def submit_and_wait(self, seed32: bytes, pallet: str, args: Record) -> Outcome:
+    def submit_and_wait(self, seed32: bytes, pallet: str, args: Record, *, anchor: Header | None = None) -> Outcome:
+        """``anchor`` makes no difference: there are no forks."""
         nonce = system.nonce(self.chain.state, public_key(seed32))
         genesis = self.chain.genesis_hash
         extrinsic = sign_extrinsic(seed32, build_call(args), nonce, 0, IMMORTAL, genesis, genesis, 1)

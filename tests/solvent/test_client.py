@@ -165,9 +165,9 @@ def test_an_extrinsic_nobody_has_times_out_or_expires(client: Client) -> None:
     raw = client._sign(NOBODY, "system", system.Remark(b"never"), 0).raw
     number = client.head().number
     with pytest.raises(WaitTimedOut):
-        client.wait(Submitted(bytes(32), raw, 0, number, number + 1000), timeout=0.05)
+        client.wait(Submitted(bytes(32), raw, 0, number, number + 1000, bytes(32)), timeout=0.05)
     with pytest.raises(ExtrinsicExpired):
-        client.wait(Submitted(bytes(32), raw, 0, number, number + 1), timeout=0.05)
+        client.wait(Submitted(bytes(32), raw, 0, number, number + 1, bytes(32)), timeout=0.05)
 
 
 def test_a_waiting_client_hands_a_lost_extrinsic_in_again(

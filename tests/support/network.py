@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from cli.demo_processes import Family
 from cli.testnet import Member, arguments_of, write_network
@@ -28,10 +30,11 @@ def free_ports(count: int) -> list[int]:
 class Network:
     """Validators and one full node, the last. Mutable: nodes are killed and started again."""
 
-    def __init__(self, folder: Path, validators: int, family: Family) -> None:
+    def __init__(self, folder: Path, validators: int, family: Family, parameters: dict[str, Any] | None = None) -> None:
         ports = free_ports(2 * (validators + 1))
         self.folder, self.family = folder, family
-        self.members = write_network(folder, list(zip(ports[::2], ports[1::2], strict=True)))
+        pairs = list(zip(ports[::2], ports[1::2], strict=True))
+        self.members = write_network(folder, pairs, parameters=parameters)
         self.clients = [Client(f"http://127.0.0.1:{member.rpc_port}", patience=PATIENCE) for member in self.members]
 
     @property
@@ -41,9 +44,15 @@ class Network:
     def start(self, member: Member) -> None:
         self.family.start(member.name, *arguments_of(self.folder, member, self.members))
 
-    def until(self, is_so: Callable[[], bool], what: str) -> None:
+    def kill(self, member: Member) -> None:
+        """End a node as a loss of power does."""
+        child = self.family.children.pop(member.name)
+        child.signal(signal.SIGKILL)
+        child.process.wait()
+
+    def until(self, is_so: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
         """Wait for processes that nothing but asking them tells about."""
-        pause, deadline = threading.Event(), time.monotonic() + PATIENCE
+        pause, deadline = threading.Event(), time.monotonic() + patience
         while time.monotonic() < deadline:
             with contextlib.suppress(ClientError):
                 if is_so():
@@ -52,17 +61,22 @@ class Network:
             assert not dead, "\n".join(dead)
             pause.wait(0.2)
         logs = "\n".join(f"{child.name}:\n{child.tail(8)}" for child in self.family.children.values())
-        raise AssertionError(f"not within {PATIENCE:.0f} s: {what}\n{logs}")
+        raise AssertionError(f"not within {patience:.0f} s: {what}\n{logs}")
+
+    def agree(self) -> bool:
+        """Whether all nodes have the same block at the height that all have finalized."""
+        height = min(client.finalized_number() for client in self.clients)
+        return len({client.block_hash(height) for client in self.clients}) == 1
 
     def all_final(self, number: int) -> bool:
         return all(client.finalized_number() >= number for client in self.clients)
 
 
 @contextlib.contextmanager
-def running_network(folder: Path, validators: int) -> Iterator[Network]:
-    """A network whose nodes all answer; every process is gone at the end."""
+def running_network(folder: Path, validators: int, parameters: dict[str, Any] | None = None) -> Iterator[Network]:
+    """A network whose nodes all answer; every process is gone at the end. ``parameters`` overrides the preset's."""
     with Family(folder / "logs") as family:
-        network = Network(folder, validators, family)
+        network = Network(folder, validators, family, parameters)
         try:
             for member in network.members:
                 network.start(member)
