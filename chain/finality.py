@@ -31,6 +31,7 @@ from chain.grandpa.effects import Effect as VoterEffect
 from chain.grandpa.memory import Grounds, Memory, place_of
 from chain.grandpa.messages import (
     CatchUpRequest,
+    Gossip,
     Justification,
     SignedProposal,
     decode_catch_ups,
@@ -80,6 +81,11 @@ class AskCatchUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Outdated:
+    """Somebody speaks of a later set, unchecked: the justification that ended this node's set may have got lost."""
+
+
+@dataclass(frozen=True, slots=True)
 class VotedTwice:
     """Proof that a voter voted twice in a stage."""
 
@@ -93,7 +99,7 @@ class FinalityBroken:
     reason: str
 
 
-FinalityEffect = Effect | FinalizeBlock | Need | AskCatchUp | VotedTwice | FinalityBroken
+FinalityEffect = Effect | FinalizeBlock | Need | AskCatchUp | Outdated | VotedTwice | FinalityBroken
 
 
 class Finality:
@@ -171,6 +177,8 @@ class Finality:
             content = decode_gossip(message.data)
         except CodecError:
             return None, []
+        if _set_of(content) > self.set_id:
+            return False, [Outdated()]
         if isinstance(content, SignedVote):
             effects = self.voter.on_vote(content, now)
         elif isinstance(content, SignedProposal):
@@ -258,6 +266,16 @@ class Finality:
             if key < last:
                 batch[key] = None
         return batch
+
+
+def _set_of(content: Gossip) -> int:
+    match content:
+        case SignedVote(vote):
+            return vote.set_id
+        case SignedProposal(proposal):
+            return proposal.set_id
+        case Justification(set_id):
+            return set_id
 
 
 def _merge(effects: list[FinalityEffect]) -> list[FinalityEffect]:

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal, Protocol
 
 from chain.effects import Commit, Effect, Judge, NewBest, NewFinalized, Publish, Punish
 from chain.finality import (
     AskCatchUp,
     Finality,
-    FinalityBroken,
+    FinalityEffect,
     FinalizeBlock,
     Need,
-    VotedTwice,
+    Outdated,
 )
 from chain.gossip import judge_announcement, take_extrinsics
 from chain.grandpa.messages import CatchUpRequest
@@ -58,11 +58,10 @@ STATUS_SECONDS = 10.0
 FINALITY_SECONDS = 4.0
 """How often, at most, a justification is asked for that gossip did not bring."""
 
-NodeEffect = (
-    Effect | Imported | Missing | Equivocation | FinalizeBlock | Need | AskCatchUp | VotedTwice | FinalityBroken
-)
+NodeEffect = Effect | Imported | Missing | Equivocation | FinalityEffect
 """What happens inside. Out come `Effect`, `Equivocation`, `VotedTwice` and `FinalityBroken`."""
 Step = Callable[[float], list[NodeEffect]]
+_VERDICTS: dict[bool | None, Literal["accept", "ignore", "reject"]] = {True: "accept", False: "ignore", None: "reject"}
 
 
 class NodeSigner(SlotSigner, Protocol):
@@ -92,6 +91,8 @@ class ChainNode:
         self._connected: dict[str, float] = {}
         """Peer -> when to ask for its status again."""
         self._next_finality = 0.0
+        self._followed: dict[str, float] = {}
+        """Peer -> when it may be asked again for the justification that ended this node's set."""
         self._catch_ups = 0
         """Peers asked for votes so far: each time it is another one's turn."""
 
@@ -162,6 +163,8 @@ class ChainNode:
                 if hash_ == self.finality.voter.promised:
                     self._todo.append(lambda now: [*self.importer.on_promised(hash_, now)])
                 return False
+            case Outdated():
+                return False
             case AskCatchUp(request):
                 self._todo.append(lambda now: self._ask_catch_up(request, now))
                 return False
@@ -184,6 +187,7 @@ class ChainNode:
     def on_peer_disconnected(self, peer: str, now: float) -> list[NodeEffect]:
         """A peer is gone."""
         self._connected.pop(peer, None)
+        self._followed.pop(peer, None)
         self.sync.on_gone(peer)
         return self._run(now, lambda later: self.requests.on_gone(peer, later))
 
@@ -202,7 +206,8 @@ class ChainNode:
                 return [Judge(message, take_extrinsics(self.ledger, self.pool, data, now))]
             if topic == VOTES:
                 relay, effects = self.finality.on_gossip(decode_message(Votes, data), now)
-                return [Judge(message, "reject" if relay is None else "accept" if relay else "ignore"), *effects]
+                asked = self._follow_later_set(peer, now) if Outdated() in effects else []
+                return [Judge(message, _VERDICTS[relay]), *effects, *asked]
         except MalformedMessage:
             return [Judge(message, "reject")]
         return [Judge(message, "ignore")]
@@ -296,6 +301,13 @@ class ChainNode:
         if peer in self._connected:
             self.sync.on_status(peer, status, now)
         return []
+
+    def _follow_later_set(self, peer: str, now: float) -> list[NodeEffect]:
+        """A peer passed on what voters of a later set say, so it should know how this set ended."""
+        if peer not in self._connected or self._followed.get(peer, 0.0) > now or not self.requests.has_room(peer):
+            return []
+        self._followed[peer] = now + FINALITY_SECONDS
+        return self._ask_finality(peer, now)
 
     def _ask_finality(self, peer: str, now: float) -> list[NodeEffect]:
         def take(data: bytes | None, later: float) -> list[NodeEffect]:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from chain.effects import Publish, Punish
+from chain.effects import Ask, Judge, Publish, Punish
 from chain.finality import GROUNDS, VOTE, Finality
 from chain.grandpa.messages import SignedProposal, decode_gossip, decode_justification
-from chain.messages import VOTES, Votes, decode_message
+from chain.messages import FINALITY, VOTES, Votes, decode_message, encode_message
 from runtime.codec import decode, encode, replace
-from runtime.votes import SignedVote, verify_vote
+from runtime.votes import SignedVote, Vote, verify_vote
 from tests.support.passive_network import PassiveNetwork
 from tests.support.validators import CLOCK, session_signer
 
@@ -114,6 +114,20 @@ def test_a_repeated_vote_is_relayed_once_for_each_slot(network: PassiveNetwork) 
     ]
     assert verdicts == [True, False, True, False, False]
     assert finality.on_gossip(Votes(b"\xc1", slot), network.now)[0] is None
+
+
+def test_a_node_that_hears_voters_of_a_later_set_asks_how_its_own_ended(network: PassiveNetwork) -> None:
+    network.run(20)
+    chain = network.nodes["Alice"].chain
+    vote = Vote("prevote", chain.finality.set_id + 1, 1, bytes(32), 40)
+    later = SignedVote(vote, session_signer("Bob").public, bytes(64))
+    data = encode_message(Votes(encode(later), CLOCK.slot_at(network.now)))
+    asked = []
+    for peer, seconds in (("Bob", 0.0), ("Bob", 0.1), ("Charlie", 0.2), ("Mallory", 0.3), ("Bob", 4.5)):
+        effects = chain.on_gossip(VOTES, data, peer, bytes(20), network.now + seconds)
+        assert Judge(bytes(20), "ignore") in effects
+        asked += [effect.peer for effect in effects if isinstance(effect, Ask) and effect.protocol == FINALITY]
+    assert asked == ["Bob", "Charlie", "Bob"]
 
 
 def test_a_node_without_a_key_follows_without_a_vote(network: PassiveNetwork) -> None:
