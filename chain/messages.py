@@ -2,8 +2,8 @@
 
 *Topics* are gossiped to everybody: block announcements (`Announce`), extrinsics (`Extrinsics`), votes (`Votes`).
 *Protocols* are asked of one peer, a request against an answer: `Status`, blocks, justifications, catching up with the
-voters, warp proofs and state. All of it is canonical MessagePack, so there is one way to write each message, and a
-message that decodes is within its bounds: `decode_message` looks at the length before anything is allocated, and no
+voters, warp proofs, state and blobs. All of it is canonical MessagePack, so there is one way to write each message, and
+a message that decodes is within its bounds: `decode_message` looks at the length before anything is allocated, and no
 sequence is longer than its type says. What a message *means* is for the receiver to judge.
 """
 
@@ -28,6 +28,8 @@ STATUS, BLOCK_RANGE, FINALITY, CATCH_UP, WARP, STATE = (
     "state/1",
 )
 """Names of the protocols; the host adds the genesis hash."""
+BLOB_SIZE, BLOB_UNITS = "blob-size/1", "blob-units/1"
+"""Protocols about blobs. The first is a request and its answer; the second is answered by a stream of units."""
 
 MAX_ANNOUNCE_BYTES = 256 * 1024
 """A header is small, unless it announces a large authority set."""
@@ -42,6 +44,12 @@ MAX_RESPONSE_BYTES = 6 * 1024 * 1024
 MAX_BATCH = 256
 MAX_WARP_STEPS = 64
 MAX_STATE_ENTRIES = 8192
+UNIT_BYTES = 256 * 1024
+"""In which blobs are handed over; `node.blob_units` says how one is proven."""
+MAX_UNITS = 16
+"""Units that one request may ask for."""
+MAX_UNIT_PATH = 40
+MAX_UNIT_MESSAGE_BYTES = UNIT_BYTES + MAX_UNIT_PATH * 34 + 64
 
 
 class MalformedMessage(CodecError):
@@ -166,6 +174,33 @@ class StateResponse(Record):
     complete: bool
 
 
+class BlobSizeRequest(Record):
+    """Asks whether the sender holds a whole blob; who does not refuses."""
+
+    root: Hash
+
+
+class BlobSize(Record):
+    """The sender holds the blob, which has so many bytes."""
+
+    size: U63
+
+
+class BlobUnitsRequest(Record):
+    """Asks for consecutive units of 256 KiB of a blob, from unit ``first`` on."""
+
+    root: Hash
+    first: U63
+    count: Annotated[int, Bounds(ge=1, le=MAX_UNITS)]
+
+
+class BlobUnit(Record):
+    """One unit, and the siblings on the way from its node up to the blob's root."""
+
+    path: Annotated[tuple[Hash, ...], Bounds(max_length=MAX_UNIT_PATH)]
+    data: Annotated[bytes, Bounds(max_length=UNIT_BYTES)]
+
+
 M = TypeVar("M", bound=Record)
 
 MAX_BYTES: dict[type[Record], int] = {
@@ -182,6 +217,10 @@ MAX_BYTES: dict[type[Record], int] = {
     WarpResponse: MAX_RESPONSE_BYTES,
     StateRequest: MAX_REQUEST_BYTES,
     StateResponse: MAX_RESPONSE_BYTES,
+    BlobSizeRequest: MAX_REQUEST_BYTES,
+    BlobSize: MAX_REQUEST_BYTES,
+    BlobUnitsRequest: MAX_REQUEST_BYTES,
+    BlobUnit: MAX_UNIT_MESSAGE_BYTES,
 }
 """The longest encoding of each message that anybody looks at."""
 

@@ -16,10 +16,12 @@ import trio
 from chain.db import Batch, Database
 from chain.ledger import IsPrimary, Ledger, open_ledger
 from chain.pool import Pool
+from node.blob_exchange import StoredBlob
 from node.blobs import BlobStore
 from node.config import VERSION, NodeConfig
 from node.pins import find_pinned
 from rpc.server import bind_socket, serve_rpc
+from rpc.view import FoundBlob
 from runtime.pallets import balances
 
 SLICE_SECONDS = 0.004
@@ -70,6 +72,10 @@ class BaseNode:
     def may_upload(self, account: bytes) -> bool:
         """Any account of the chain may store blobs here, within its quota."""
         return balances.ACCOUNTS.contains(self.ledger.state(), account)
+
+    async def find_blob(self, root: bytes) -> FoundBlob:
+        """A blob that this node holds."""
+        return StoredBlob(self.blobs, root)
 
     def peer_count(self) -> int:
         """A node is alone unless it knows better."""

@@ -1,10 +1,11 @@
 """Blobs: big files that the chain knows by their root, under ``<base-path>/blobs`` and never in LevelDB.
 
 A blob's *identity* is the root of the hash tree over its 4 KiB chunks (`runtime.commitments.tensor_root`). An *upload*
-writes into ``incoming/`` and may be resumed where it broke off; only when all bytes are there and hash to the name
-does the file move to its place, so a file under its root is always whole and true. The *owner* of a blob is the
-account whose quota it counts against. A *pinned* blob is named by the chain and stays; of the rest, the least
-recently used go when room is needed.
+writes into ``incoming/`` and may be resumed where it broke off; a *fetch* from peers writes into ``fetching/``. Only
+when all bytes are there and hash to the name does the file move to its place, so a file under its root is always whole
+and true. The *owner* of a blob is the account whose quota it counts against; a *cached* one was fetched and has none. A
+*pinned* blob is named by the chain and stays; of the rest, cached ones go first when room is needed, the least recently
+used before others. A fetch makes room among cached blobs alone, so that strangers cannot push out what users stored.
 """
 
 from __future__ import annotations
@@ -14,39 +15,14 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
+from node.blob_errors import BlobBusy, BlobOffsetMismatch, BlobQuotaExceeded
+from node.blob_parts import UNITS_SUFFIX, Part, Upload, read_pieces
+from node.blob_units import UnitHasher, unit_count
 from node.keystore import sync_folder
-from runtime.commitments import CHUNK_BYTES, chunk_leaf
-from runtime.errors import SolventError
-from runtime.trees import Tree
 
-READ_BYTES = 256 * 1024
-"""Unit of reading and of transfer."""
-
-
-class BlobError(SolventError):
-    """Base of what can be wrong with a blob request."""
-
-
-class BlobMismatch(BlobError):
-    """The bytes do not hash to the name they were given."""
-
-
-class BlobQuotaExceeded(BlobError):
-    """The account's or the store's capacity does not allow this upload."""
-
-
-class BlobOffsetMismatch(BlobError):
-    """A resumed upload does not continue where the stored part ends; ``offset`` says where it does."""
-
-    def __init__(self, offset: int, message: str) -> None:
-        super().__init__(message)
-        self.offset = offset
-
-
-class BlobBusy(BlobError):
-    """Another request is uploading the same blob right now."""
+CACHED = ""
+"""Owner of a blob that was fetched from peers."""
 
 
 @dataclass(slots=True)
@@ -54,81 +30,6 @@ class _Entry:
     size: int
     owner: str
     used: int
-
-
-class ChunkHasher:
-    """The root of bytes that arrive in pieces. Mutable."""
-
-    def __init__(self) -> None:
-        self._leaves: list[bytes] = []
-        self._rest = b""
-
-    def update(self, piece: bytes) -> None:
-        data = self._rest + piece
-        whole = len(data) // CHUNK_BYTES * CHUNK_BYTES
-        view = memoryview(data)
-        for start in range(0, whole, CHUNK_BYTES):
-            self._leaves.append(chunk_leaf(view[start : start + CHUNK_BYTES]))
-        self._rest = data[whole:]
-
-    def root(self) -> bytes:
-        rest = [chunk_leaf(self._rest)] if self._rest or not self._leaves else []
-        return Tree([*self._leaves, *rest]).root
-
-
-class Upload:
-    """One blob on its way in. Mutable; end it with `finish` or `suspend`, which keeps the part for a later try."""
-
-    def __init__(self, store: BlobStore, root: bytes, size: int, owner: str) -> None:
-        self._store, self.root, self.size, self.owner = store, root, size, owner
-        self._path = store.incoming_path(root)
-        self._file: BinaryIO = self._path.open("ab")
-        self.offset = self._file.tell()
-
-    def write(self, piece: bytes) -> None:
-        """Append bytes. Raises `BlobError` when more come than were announced."""
-        if self.offset + len(piece) > self.size:
-            raise BlobError(f"more than the announced {self.size} bytes arrived")
-        try:
-            self._file.write(piece)
-        except OSError as error:
-            raise BlobError(f"the blob cannot be written: {error.strerror}") from None
-        self.offset += len(piece)
-
-    def suspend(self) -> None:
-        """Close and keep what arrived; the next upload of the same root continues there."""
-        self._file.close()
-        self._store.release(self.root)
-
-    def discard(self) -> None:
-        """Close and forget what arrived."""
-        self._file.close()
-        self._path.unlink(missing_ok=True)
-        self._store.release(self.root)
-
-    def verify(self) -> Iterator[None]:
-        """Hash what was written, a piece at a time so that the caller can do other work between the pieces.
-
-        Raises `BlobMismatch` at the end, after discarding the part, when the bytes are not the named blob.
-        """
-        self._file.flush()
-        hasher = ChunkHasher()
-        for piece in read_pieces(self._path, 0, self.offset):
-            hasher.update(piece)
-            yield
-        if hasher.root() != self.root:
-            self.discard()
-            raise BlobMismatch(f"the {self.size} bytes hash to {hasher.root().hex()}, not to {self.root.hex()}")
-
-    def sync(self) -> None:
-        """Put the bytes on the disk. This only waits, so a caller with other work may run it in a thread."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def finish(self) -> None:
-        """Move verified and synced bytes to their place."""
-        self._file.close()
-        self._store.accept(self)
 
 
 class BlobStore:
@@ -143,9 +44,11 @@ class BlobStore:
     ) -> None:
         self.folder, self.capacity, self.account_capacity = folder, capacity, account_capacity
         self._find_pinned = find_pinned
-        self._incoming = folder / "incoming"
-        self._incoming.mkdir(parents=True, exist_ok=True)
-        self._uploading: dict[bytes, Upload] = {}
+        self._incoming, self._fetching = folder / "incoming", folder / "fetching"
+        for arrivals in (self._incoming, self._fetching):
+            arrivals.mkdir(parents=True, exist_ok=True)
+        self._uploads: dict[bytes, Upload] = {}
+        self._parts: dict[bytes, Part] = {}
         self._entries: dict[bytes, _Entry] = {}
         self._clock = 0
         for path in sorted(folder.glob("??/*"), key=lambda path: path.stat().st_mtime_ns):
@@ -163,6 +66,9 @@ class BlobStore:
     def incoming_path(self, root: bytes) -> Path:
         return self._incoming / root.hex()
 
+    def fetching_path(self, root: bytes) -> Path:
+        return self._fetching / root.hex()
+
     def size(self, root: bytes) -> int | None:
         """Length of a whole blob, None when it is not here."""
         entry = self._entries.get(root)
@@ -176,48 +82,66 @@ class BlobStore:
             return 0
 
     def used(self, owner: str | None = None) -> int:
-        """Bytes stored and being uploaded, in total or of one owner."""
+        """Bytes stored and on their way in, in total or of one owner."""
         stored = sum(entry.size for entry in self._entries.values() if owner in (None, entry.owner))
-        arriving = sum(upload.size for upload in self._uploading.values() if owner in (None, upload.owner))
-        return stored + arriving + (sum(self._broken_parts().values()) if owner is None else 0)
+        arriving = sum(upload.size for upload in self._uploads.values() if owner in (None, upload.owner))
+        if owner is not None:
+            return stored + arriving
+        fetched = sum(part.size for part in self._parts.values())
+        return stored + arriving + fetched + sum(self._broken_parts(self._incoming, self._fetching).values())
 
-    def _broken_parts(self) -> dict[bytes, int]:
-        """Sizes of kept parts that nobody is uploading now."""
-        parts = {bytes.fromhex(path.name): path.stat().st_size for path in self._incoming.iterdir()}
-        return {root: size for root, size in parts.items() if root not in self._uploading}
+    def _broken_parts(self, *folders: Path) -> dict[Path, int]:
+        """Sizes of kept parts that nobody goes on with now."""
+        busy = {self.incoming_path(root) for root in self._uploads} | {self.fetching_path(root) for root in self._parts}
+        paths = [path for folder in folders for path in folder.iterdir() if not path.suffix]
+        return {path: path.stat().st_size for path in paths if path not in busy}
 
     def begin(self, root: bytes, size: int, owner: str, offset: int) -> Upload:
         """Start or continue an upload of ``size`` bytes at ``offset``; offset 0 starts over.
 
         Raises `BlobBusy`, `BlobQuotaExceeded` or `BlobOffsetMismatch`.
         """
-        if root in self._uploading:
+        if root in self._uploads:
             raise BlobBusy(f"blob {root.hex()} is being uploaded by another request; try again")
         kept = self.partial_size(root)
         if offset not in (0, kept) or offset > size:
             raise BlobOffsetMismatch(kept, f"the upload is at byte {kept}, not at {offset}")
+        self._check_account(owner, size)
+        if offset == 0:
+            self.incoming_path(root).unlink(missing_ok=True)
+        self._make_room(size - offset, self.incoming_path(root))
+        upload = self._uploads[root] = Upload(self.incoming_path(root), root, size, owner, self._on_upload_end)
+        return upload
+
+    def _check_account(self, owner: str, size: int) -> None:
         if self.used(owner) + size > self.account_capacity:
             raise BlobQuotaExceeded(
                 f"{size} bytes more than the {self.account_capacity} that one account may keep here"
             )
-        if offset == 0:
-            self.incoming_path(root).unlink(missing_ok=True)
-        self._make_room(size - offset, root)
-        upload = self._uploading[root] = Upload(self, root, size, owner)
-        return upload
 
-    def _make_room(self, size: int, wanted: bytes) -> None:
-        """Until ``size`` bytes of blob ``wanted`` fit, drop parts of broken uploads, then the least recently used blobs
-        that nothing pins."""
+    def begin_fetch(self, root: bytes, size: int) -> Part:
+        """Start or continue a fetch from peers; end it with `end_fetch`. Raises `BlobQuotaExceeded` or ``OSError``."""
+        path = self.fetching_path(root)
+        kept = path.stat().st_size if path.exists() else 0
+        self._make_room(size - kept, path, for_cache=True)
+        part = self._parts[root] = Part(path, root, size)
+        return part
+
+    def _make_room(self, size: int, wanted: Path, for_cache: bool = False) -> None:
+        """Until ``size`` more bytes of the part at ``wanted`` fit, drop parts that broke off, then blobs that nothing
+        pins."""
         missing = self.used() + size - self.capacity
-        for root, kept in self._broken_parts().items() if missing > 0 else ():
-            if root != wanted:
-                self.incoming_path(root).unlink(missing_ok=True)
+        folders = (self._fetching,) if for_cache else (self._fetching, self._incoming)
+        for path, kept in self._broken_parts(*folders).items() if missing > 0 else ():
+            if path != wanted:
+                path.unlink(missing_ok=True)
+                path.with_suffix(UNITS_SUFFIX).unlink(missing_ok=True)
                 missing -= kept
         if missing <= 0:
             return
         pinned = self._find_pinned({root: entry.owner for root, entry in self._entries.items()})
-        idle = sorted((root for root in self._entries if root not in pinned), key=self._last_use)
+        idle = [root for root, entry in self._entries.items() if root not in pinned]
+        idle = sorted((root for root in idle if not for_cache or self.is_cached(root)), key=self._eviction_rank)
         if sum(self._entries[root].size for root in idle) < missing:
             raise BlobQuotaExceeded(f"no room for {size} bytes: the store keeps at most {self.capacity}")
         for root in idle:
@@ -226,27 +150,75 @@ class BlobStore:
             missing -= self._entries[root].size
             self.remove(root)
 
-    def _last_use(self, root: bytes) -> int:
-        return self._entries[root].used
+    def _eviction_rank(self, root: bytes) -> tuple[bool, int]:
+        entry = self._entries[root]
+        return entry.owner != CACHED, entry.used
 
-    def release(self, root: bytes) -> None:
-        self._uploading.pop(root, None)
+    def is_cached(self, root: bytes) -> bool:
+        """Whether a blob that is here was only fetched, so that it may go at any time."""
+        return self._entries[root].owner == CACHED
 
-    def accept(self, upload: Upload) -> None:
-        """Take a verified upload in."""
-        path = self.path(upload.root)
-        path.parent.mkdir(exist_ok=True)
-        path.with_suffix(".owner").write_text(upload.owner)
-        self.incoming_path(upload.root).replace(path)
+    def adopt(self, root: bytes, owner: str) -> None:
+        """Count a cached blob that is here against an account, as if it had been uploaded. `BlobQuotaExceeded`."""
+        entry = self._entries[root]
+        if entry.owner == CACHED:
+            self._check_account(owner, entry.size)
+            self.path(root).with_suffix(".owner").write_text(owner)
+            entry.owner = owner
+
+    def _on_upload_end(self, upload: Upload, unit_roots: list[bytes] | None) -> None:
+        self._uploads.pop(upload.root, None)
+        if unit_roots is not None:
+            self.path(upload.root).parent.mkdir(exist_ok=True)
+            self.path(upload.root).with_suffix(".owner").write_text(upload.owner)
+            self._write_unit_roots(upload.root, unit_roots)
+            self._accept(upload.path, upload.root, upload.size, upload.owner)
+
+    def end_fetch(self, part: Part, is_synced: bool) -> None:
+        """Close a part; take its blob in if it is whole and on the disk, else keep it for a later try."""
+        part.close()
+        del self._parts[part.root]
+        if part.root in self._entries:  # it was uploaded meanwhile
+            part.path.unlink(missing_ok=True)
+            part.units_path.unlink(missing_ok=True)
+        elif part.is_whole and is_synced:
+            self.path(part.root).parent.mkdir(exist_ok=True)
+            part.units_path.replace(self.path(part.root).with_suffix(UNITS_SUFFIX))
+            self._accept(part.path, part.root, part.size, CACHED)
+
+    def _accept(self, arrived: Path, root: bytes, size: int, owner: str) -> None:
+        path = self.path(root)
+        arrived.replace(path)
         sync_folder(path.parent)
-        self.release(upload.root)
-        self._entries[upload.root] = _Entry(upload.size, upload.owner, self._tick())
+        self._entries[root] = _Entry(size, owner, self._tick())
+
+    def _write_unit_roots(self, root: bytes, unit_roots: list[bytes]) -> None:
+        self.path(root).with_suffix(UNITS_SUFFIX).write_bytes(b"".join(unit_roots))
+
+    def unit_roots(self, root: bytes) -> list[bytes] | None:
+        """The unit roots of a blob that is here; None when they are lost and `index` must find them again."""
+        try:
+            data = self.path(root).with_suffix(UNITS_SUFFIX).read_bytes()
+        except FileNotFoundError:
+            return None
+        found = [data[at : at + 32] for at in range(0, len(data), 32)]
+        return found if len(data) == 32 * unit_count(self._entries[root].size) else None
+
+    def index(self, root: bytes) -> Iterator[None]:
+        """Compute the unit roots anew from the bytes of a blob that is here, a piece at a time."""
+        hasher = UnitHasher()
+        for piece in read_pieces(self.path(root), 0, self._entries[root].size):
+            hasher.update(piece)
+            yield
+        hasher.finish()
+        self._write_unit_roots(root, hasher.unit_roots)
 
     def remove(self, root: bytes) -> None:
         """Delete a blob."""
         self._entries.pop(root, None)
         self.path(root).unlink(missing_ok=True)
-        self.path(root).with_suffix(".owner").unlink(missing_ok=True)
+        for suffix in (".owner", UNITS_SUFFIX):
+            self.path(root).with_suffix(suffix).unlink(missing_ok=True)
 
     def read(self, root: bytes, start: int, end: int) -> Iterator[bytes]:
         """Bytes ``start`` to ``end`` (exclusive) in pieces; the blob counts as used now."""
@@ -255,18 +227,6 @@ class BlobStore:
         with contextlib.suppress(OSError):
             os.utime(self.path(root))
         return read_pieces(self.path(root), start, end)
-
-
-def read_pieces(path: Path, start: int, end: int) -> Iterator[bytes]:
-    """Bytes ``start`` to ``end`` of a file, `READ_BYTES` at a time."""
-    with path.open("rb") as file:
-        file.seek(start)
-        while start < end:
-            piece = file.read(min(READ_BYTES, end - start))
-            if not piece:
-                return
-            start += len(piece)
-            yield piece
 
 
 def _read_owner(path: Path) -> str:

@@ -20,9 +20,11 @@ from chain.importer import Equivocation
 from chain.network_node import ChainNode, NodeEffect
 from chain.slots import is_primary
 from node.base import BaseNode, slice_is_over
+from node.blob_exchange import BlobExchange
 from node.networks import NetworkConfig, load_node_key, load_peers, save_peers
 from p2p.host import SocketHost
 from p2p.interface import Incoming, NetworkError, PeerConnected, PeerDisconnected, RequestRefused, Verdict
+from rpc.view import FoundBlob
 from runtime.errors import SolventError
 
 TOPICS = (messages.VOTES, messages.BLOCKS, messages.EXTRINSICS)
@@ -65,6 +67,7 @@ class NetworkNode(BaseNode):
             known=load_peers(folder),
             save=partial(save_peers, folder),
         )
+        self.exchange = BlobExchange(self.host, self.blobs)
         for protocol in PROTOCOLS:
             self.host.serve(f"/{protocol}", partial(self._answer, protocol))
         self._on_finalized = on_finalized
@@ -82,6 +85,10 @@ class NetworkNode(BaseNode):
         self._dispatch(effects)
         return hash_
 
+    async def find_blob(self, root: bytes) -> FoundBlob:
+        """A blob that this node holds, or one of its peers."""
+        return await self.exchange.find(root)
+
     def peer_count(self) -> int:
         return len(self.host.peers())
 
@@ -94,6 +101,7 @@ class NetworkNode(BaseNode):
         """Be on the network until `stop`."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self.host.run)
+            await nursery.start(self.exchange.run)
             self._nursery = nursery
             nursery.start_soon(self._receive)
             nursery.start_soon(self._drive)

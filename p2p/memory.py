@@ -175,7 +175,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A part of the answer to this node's request: "chunk", "end" or "refused"; "more" is for its own answer."""
+    """A part of the answer to this node's request: "chunk", "end" or "refused". "more" and "stop" are for its own."""
 
     peer: PeerId
     ticket: int
@@ -243,7 +243,7 @@ class MemoryNode:
         return self._ticket
 
     def respond(self, peer: PeerId, ticket: int, kind: str, data: bytes, now: float) -> None:
-        """Send a part of an answer, or "more" to get one."""
+        """Send a part of an answer, "more" to get one, or "stop" to get no more."""
         self.network.send(self.id, peer, Response(ticket, kind, data), now)
 
     def _flood(self, packet: Gossip, except_for: Iterable[PeerId], now: float) -> None:

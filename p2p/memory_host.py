@@ -83,7 +83,7 @@ class MemoryHost:
         self._arrivals: dict[PeerId, trio.Event] = {}
         self._handlers: dict[str, StreamHandler] = {}
         self._answers: dict[int, tuple[PeerId, trio.MemorySendChannel[tuple[str, bytes]]]] = {}
-        self._credits: dict[tuple[PeerId, int], trio.Semaphore] = {}
+        self._credits: dict[tuple[PeerId, int], tuple[trio.Semaphore, trio.CancelScope]] = {}
         self._nursery: trio.Nursery | None = None
 
     @property
@@ -129,8 +129,9 @@ class MemoryHost:
                     if not self.inbox.put(event, trio.current_time()):
                         self._node.forget(event.id)
                 case Asked() if self._nursery is not None and (event.peer, event.ticket) not in self._credits:
-                    credit = self._credits[event.peer, event.ticket] = trio.Semaphore(0)
-                    self._nursery.start_soon(self._respond, event, credit)
+                    credit, scope = trio.Semaphore(0), trio.CancelScope()
+                    self._credits[event.peer, event.ticket] = credit, scope
+                    self._nursery.start_soon(self._respond, event, credit, scope)
                 case Answered():
                     self._on_answered(event)
 
@@ -151,15 +152,25 @@ class MemoryHost:
                 sender.close()
 
     def _on_answered(self, event: Answered) -> None:
-        if event.kind == "more":
-            semaphore = self._credits.get((event.peer, event.ticket))
-            if semaphore is not None:
-                semaphore.release()
+        answering = self._credits.get((event.peer, event.ticket))
+        if event.kind in ("more", "stop"):
+            if answering is not None and event.kind == "more":
+                answering[0].release()
+            elif answering is not None:
+                answering[1].cancel()
         elif event.ticket in self._answers:
             with contextlib.suppress(trio.WouldBlock, trio.ClosedResourceError):  # more than was asked for
                 self._answers[event.ticket][1].send_nowait((event.kind, event.data))
 
-    async def _respond(self, question: Asked, credit: trio.Semaphore) -> None:
+    async def _respond(self, question: Asked, credit: trio.Semaphore, scope: trio.CancelScope) -> None:
+        """Answer until the end, or until whoever asks has heard enough."""
+        try:
+            with scope:
+                await self._answer(question, credit)
+        finally:
+            del self._credits[question.peer, question.ticket]
+
+    async def _answer(self, question: Asked, credit: trio.Semaphore) -> None:
         handler = self._handlers.get(question.protocol)
         try:
             if handler is None:
@@ -174,8 +185,6 @@ class MemoryHost:
             return
         except Exception:
             await self._send(question, credit, "refused", b"failed")
-        finally:
-            del self._credits[question.peer, question.ticket]
 
     async def _send(self, question: Asked, credit: trio.Semaphore, kind: str, data: bytes) -> None:
         with trio.fail_after(self._limits.request_seconds):
@@ -260,6 +269,8 @@ class MemoryHost:
             async with aclosing(self._chunks(peer, ticket, receiver, limit, timeout)) as chunks:
                 yield chunks
         finally:
+            self._node.respond(peer, ticket, "stop", b"", trio.current_time())
+            self._world.wake()
             del self._answers[ticket]
             sender.close()
             receiver.close()

@@ -1,27 +1,35 @@
 """Blobs over HTTP: resumable ``PUT``, and ``GET``/``HEAD`` with ranges, at ``/blobs/<root as 64 hex digits>``.
 
 A ``PUT`` is signed: ``Authorization: Solvent <SS58 address> <signature hex>`` over
-`runtime.blob_access.upload_message`. To resume, ask ``HEAD``: a blob that is not whole answers 404 with
-``Upload-Offset``; send the rest with ``Content-Range: bytes OFFSET-LAST/SIZE``. Bytes that do not hash to the root are
-thrown away with 422.
+`runtime.blob_access.upload_message`. An empty one with ``Content-Range: bytes */SIZE`` asks what the node has of the
+upload: 200 means all of it (and that it counts as the signer's from now on), 202 tells ``Upload-Offset``; send the rest
+with ``Content-Range: bytes OFFSET-LAST/SIZE``. Bytes that do not hash to the root are thrown away with 422.
+
+``GET`` and ``HEAD`` of a blob that the node does not hold make it look among its peers: 404 says that none holds it,
+504 that they do but stopped sending it, 503 that too many are fetched already, 507 that there is no room. The answer
+begins once the size is proven, and its bytes follow as they arrive; should they stop, the connection ends early, and a
+``GET`` of the rest goes on from there.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
-from collections.abc import AsyncIterator, Iterator
 from http import HTTPStatus
 
 import trio
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Send
 
 from rpc.view import NodeView, UploadView
 from runtime.blob_access import upload_message
 from runtime.crypto import from_ss58, verify
 from runtime.errors import SolventError
 
+_log = logging.getLogger("solvent.http")
+_ASKS_OFFSET = re.compile(r"bytes \*/(\d{1,18})")
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _STATUS_OF_ERROR = {
@@ -29,6 +37,8 @@ _STATUS_OF_ERROR = {
     "BlobQuotaExceeded": HTTPStatus.INSUFFICIENT_STORAGE,
     "BlobOffsetMismatch": HTTPStatus.CONFLICT,
     "BlobBusy": HTTPStatus.CONFLICT,
+    "BlobMissing": HTTPStatus.NOT_FOUND,
+    "BlobUnavailable": HTTPStatus.GATEWAY_TIMEOUT,
 }
 
 
@@ -46,14 +56,28 @@ async def handle_blob(node: NodeView, request: Request) -> Response:
     root = _root(request)
     if root is None:
         return _error(400, "a blob is named by the 64 hex digits of its root")
-    return await _put(node, request, root) if request.method == "PUT" else _get(node, request, root)
+    return await _put(node, request, root) if request.method == "PUT" else await _get(node, request, root)
 
 
-def _get(node: NodeView, request: Request, root: bytes) -> Response:
-    size = node.blobs.size(root)
-    if size is None:
-        offset = node.blobs.partial_size(root)
-        return _error(404, "this node does not hold that blob", {"Upload-Offset": str(offset)})
+class _BlobResponse(StreamingResponse):
+    """A stream that is closed with its connection, and that closes it when the bytes stop coming."""
+
+    async def stream_response(self, send: Send) -> None:
+        async with contextlib.aclosing(self.body_iterator):  # type: ignore[type-var]
+            try:
+                await super().stream_response(send)
+            except SolventError as error:
+                _log.info("an answer breaks off: %s", error)  # without its last message, the server hangs up
+
+
+async def _get(node: NodeView, request: Request, root: bytes) -> Response:
+    try:
+        blob = await node.find_blob(root)
+    except SolventError as error:
+        status = _STATUS_OF_ERROR.get(type(error).__name__, HTTPStatus.INTERNAL_SERVER_ERROR)
+        status = HTTPStatus.SERVICE_UNAVAILABLE if status == HTTPStatus.CONFLICT else status
+        return _error(status, str(error), {"Upload-Offset": str(node.blobs.partial_size(root))})
+    size = blob.size
     headers = {"Accept-Ranges": "bytes", "ETag": f'"{root.hex()}"', "Content-Type": "application/octet-stream"}
     asked = request.headers.get("range")
     span = _parse_range(asked, size) if asked else (0, size)
@@ -63,10 +87,10 @@ def _get(node: NodeView, request: Request, root: bytes) -> Response:
     if asked:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     headers["Content-Length"] = str(end - start)
-    status = 206 if asked else 200
+    status = HTTPStatus.PARTIAL_CONTENT if asked else HTTPStatus.OK
     if request.method == "HEAD":
         return Response(None, status, headers)
-    return StreamingResponse(_stream(node.blobs.read(root, start, end)), status, headers)
+    return _BlobResponse(blob.read(start, end), status, headers)
 
 
 def _parse_range(text: str, size: int) -> tuple[int, int] | None:
@@ -82,12 +106,6 @@ def _parse_range(text: str, size: int) -> tuple[int, int] | None:
     return (start, end) if start < end else None
 
 
-async def _stream(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    for piece in pieces:
-        yield piece
-        await trio.lowlevel.checkpoint()
-
-
 async def _put(node: NodeView, request: Request, root: bytes) -> Response:
     extent = _extent(request)
     if isinstance(extent, str):
@@ -98,9 +116,12 @@ async def _put(node: NodeView, request: Request, root: bytes) -> Response:
         return _error(401, "PUT is signed by an account of this chain: Authorization: Solvent ADDRESS SIGNATURE")
     if not node.may_upload(from_ss58(owner)):
         return _error(403, f"{owner} may not store blobs here: the account does not exist on the chain")
-    if node.blobs.size(root) is not None:
-        return Response(None, 200)
     try:
+        if node.blobs.size(root) is not None:
+            node.blobs.adopt(root, owner)
+            return Response(None, 200)
+        if offset is None:
+            return Response(None, 202, {"Upload-Offset": str(node.blobs.partial_size(root))})
         upload = node.blobs.begin(root, size, owner, offset)
         return await _receive(request, upload, size)
     except SolventError as error:
@@ -132,14 +153,17 @@ async def _receive(request: Request, upload: UploadView, size: int) -> Response:
                 upload.suspend()
 
 
-def _extent(request: Request) -> tuple[int, int] | str:
-    """(offset, total size) of an upload, or what is wrong with its headers."""
+def _extent(request: Request) -> tuple[int | None, int] | str:
+    """(offset, total size) of an upload, or what is wrong with its headers; no offset when it asks for that."""
     length = request.headers.get("content-length", "")
     if not re.fullmatch(r"\d{1,18}", length):
         return "PUT needs a Content-Length"
     content_range = request.headers.get("content-range")
     if content_range is None:
         return 0, int(length)
+    match = _ASKS_OFFSET.fullmatch(content_range)
+    if match is not None and int(length) == 0:
+        return None, int(match[1])
     match = _CONTENT_RANGE.fullmatch(content_range)
     if match is None:
         return "Content-Range looks like: bytes 0-99/200"

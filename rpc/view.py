@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Protocol
 
 from chain.ledger import Ledger
@@ -28,7 +28,18 @@ class BlobView(Protocol):
     def size(self, root: bytes) -> int | None: ...
     def partial_size(self, root: bytes) -> int: ...
     def begin(self, root: bytes, size: int, owner: str, offset: int) -> UploadView: ...
-    def read(self, root: bytes, start: int, end: int) -> Iterator[bytes]: ...
+    def adopt(self, root: bytes, owner: str) -> None: ...
+
+
+class FoundBlob(Protocol):
+    """A blob that can be read from its first byte on, though its last ones may still be on their way."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    def read(self, start: int, end: int) -> AsyncGenerator[bytes, None]:
+        """Bytes ``start`` to ``end`` (exclusive), in pieces. Raises `SolventError` when they stop coming."""
 
 
 class NodeView(Protocol):
@@ -53,6 +64,9 @@ class NodeView(Protocol):
 
     def submit(self, raw: bytes) -> bytes:
         """Hand in a signed extrinsic; its hash. Raises `PoolError` or `InvalidExtrinsic`."""
+
+    async def find_blob(self, root: bytes) -> FoundBlob:
+        """A blob of this node or of its peers. Raises a `SolventError` that says why there is none to be had."""
 
     def may_upload(self, account: bytes) -> bool:
         """Whether the account may store blobs here."""

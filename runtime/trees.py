@@ -45,16 +45,21 @@ def depth_of(width: int) -> int:
 
 
 class Tree:
-    """All levels of one tree, for a party that holds the leaves. Build once, read only."""
+    """All levels of one tree, for a party that holds the leaves. Build once, read only.
 
-    def __init__(self, leaves: Sequence[bytes]) -> None:
+    ``height`` is that of the leaves in a larger tree, of which this one is the top: with the nodes of height 6 as
+    leaves, root and paths are those of the whole tree.
+    """
+
+    def __init__(self, leaves: Sequence[bytes], height: int = 0) -> None:
         self.width = len(leaves)
+        self._padding = PADDING[height:]
         self.depth = depth_of(self.width)
         self.levels: list[list[bytes]] = [list(leaves)]
         for height in range(self.depth):
             below = self.levels[-1]
             if len(below) % 2:
-                below = [*below, PADDING[height]]
+                below = [*below, self._padding[height]]
             self.levels.append([hash_pair(below[i], below[i + 1]) for i in range(0, len(below), 2)])
 
     @property
@@ -64,7 +69,7 @@ class Tree:
     def node(self, height: int, index: int) -> bytes:
         """The hash at a position; positions right of the real leaves hold padding."""
         level = self.levels[height]
-        return level[index] if index < len(level) else PADDING[height]
+        return level[index] if index < len(level) else self._padding[height]
 
     def path(self, index: int) -> tuple[bytes, ...]:
         """Siblings of leaf ``index`` from the bottom up; `verify_path` checks them."""

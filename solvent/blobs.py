@@ -41,9 +41,12 @@ def put_blob(transport: Transport, genesis_hash: bytes, data: bytes | Path, seed
         """Upload what the node lacks; whether the blob is whole there now."""
         nonlocal broken
         broken += 1
-        kept = transport.http.head(f"/blobs/{root.hex()}")
+        asking = {"Authorization": authorization, "Content-Range": f"bytes */{size}"}
+        kept = transport.http.put(f"/blobs/{root.hex()}", headers=asking)
         if kept.status_code == 200:
             return True
+        if kept.status_code != 202:
+            raise BlobFailed(kept.status_code, _reason(kept))
         offset = int(kept.headers.get("Upload-Offset", "0"))
         if offset >= size:
             offset = 0
@@ -85,6 +88,8 @@ def get_blob(transport: Transport, root: bytes, max_bytes: int) -> bytes:
                 raise BlobFailed(answer.status_code, f"blob {root.hex()}: {_reason(answer)}")
             if answer.status_code == 200:
                 received.clear()
+            if len(received) + int(answer.headers.get("Content-Length", "0")) > max_bytes:
+                raise BlobFailed(413, f"blob {root.hex()} has more than the {max_bytes} bytes asked for")
             for piece in answer.iter_bytes():
                 received.extend(piece)
                 if len(received) > max_bytes:

@@ -8,15 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.blobs import (
-    BlobBusy,
-    BlobError,
-    BlobMismatch,
-    BlobOffsetMismatch,
-    BlobQuotaExceeded,
-    BlobStore,
-    ChunkHasher,
-)
+from node.blob_errors import BlobBusy, BlobError, BlobMismatch, BlobOffsetMismatch, BlobQuotaExceeded
+from node.blob_units import UnitHasher
+from node.blobs import BlobStore
 from runtime.commitments import tensor_root
 
 MIB = 1024 * 1024
@@ -45,12 +39,12 @@ def read(blobs: BlobStore, root: bytes) -> bytes:
 
 @given(st.binary(max_size=10_000), st.lists(st.integers(1, 5000), min_size=1, max_size=5))
 def test_the_root_does_not_depend_on_how_the_bytes_arrive(data: bytes, cuts: list[int]) -> None:
-    hasher, start, turn = ChunkHasher(), 0, 0
+    hasher, start, turn = UnitHasher(), 0, 0
     while start < len(data):
         hasher.update(data[start : start + cuts[turn % len(cuts)]])
         start += cuts[turn % len(cuts)]
         turn += 1
-    assert hasher.root() == tensor_root(data)
+    assert hasher.finish() == tensor_root(data)
 
 
 @pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 300_000])

@@ -10,6 +10,7 @@ import pytest
 from runtime.block import slot_of
 from runtime.crypto import derive_seed, public_key
 from runtime.pallets import balances
+from solvent.client import BlobFailed
 from tests.support.network import running_network
 
 ALICE, BOB = derive_seed("//Alice"), public_key(derive_seed("//Bob"))
@@ -45,6 +46,18 @@ def test_four_validators_finalize_what_a_full_node_was_given_and_one_comes_back_
         hashes = {network.full.block_hash(number) for number in range(1, height + 6)}
         authors = {slot_of(network.full.header(hash_).digest).author for hash_ in hashes}
         assert len(authors) >= 2  # by lot, so that nothing more is certain
+
+
+@pytest.mark.slow
+def test_a_blob_stored_at_one_node_is_read_at_another(tmp_path: Path) -> None:
+    with running_network(tmp_path, validators=2) as network:
+        network.until(lambda: network.all_final(1), "the first block is final on every node")
+        data = bytes(range(256)) * 20_000
+        root = network.clients[1].put_blob(data, ALICE)
+        assert network.full.get_blob(root) == data
+        assert network.clients[0].get_blob(root) == data
+        with pytest.raises(BlobFailed, match="neither this node nor a peer"):
+            network.full.get_blob(bytes(32))
 
 
 @pytest.mark.slow
