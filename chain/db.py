@@ -70,6 +70,14 @@ class Database:
         except plyvel.Error as error:
             raise _explain(error, self.path) from None
 
+    def descend(self, prefix: bytes, before: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Pairs whose key begins with ``prefix``, the last key first, from below the key ``before`` on."""
+        try:
+            with self._db.iterator(start=prefix, stop=before or _next_prefix(prefix), reverse=True) as pairs:
+                yield from pairs
+        except plyvel.Error as error:
+            raise _explain(error, self.path) from None
+
     def write(self, batch: Mapping[bytes, bytes | None], sync: bool = True) -> None:
         """Commit ``batch`` atomically; on the disk before this returns when ``sync``."""
         try:

@@ -98,6 +98,10 @@ class Pool:
     def __contains__(self, hash_: bytes) -> bool:
         return hash_ in self._entries
 
+    def get(self, hash_: bytes) -> PoolEntry | None:
+        """The entry of that extrinsic, None when it does not wait here."""
+        return self._entries.get(hash_)
+
     def __iter__(self) -> Iterator[PoolEntry]:
         return iter(list(self._entries.values()))
 

@@ -13,6 +13,7 @@ import click
 
 from cli.chains import default_base_path, load_chain
 from cli.output import console, fail, format_amount
+from cli.serving import Serving, serving_options
 from node.config import DEVELOPMENT_ACCOUNTS, DEVELOPMENT_BALANCE, NodeConfig, require_development_genesis
 from node.keystore import development_signer
 from node.service import BlockReport, Node, run_node
@@ -75,6 +76,7 @@ def print_welcome(node: Node, base_path: Path) -> None:
 @click.option("--rpc-port", default=9944, show_default=True, type=click.IntRange(0, 65535), help="0 takes any.")
 @click.option("--rpc-external", is_flag=True, help="Serve RPC on all interfaces, not only on this machine.")
 @click.option("--blob-capacity", default="20GiB", show_default=True, help="Most disk space for blobs.")
+@serving_options
 @click.option("--quiet", is_flag=True, help="No line for each block.")
 def command(
     base_path: Path | None,
@@ -84,6 +86,7 @@ def command(
     rpc_external: bool,
     blob_capacity: str,
     quiet: bool,
+    serving: Serving,
 ) -> None:
     """Run a development chain: one node, blocks at once.
 
@@ -98,7 +101,7 @@ def command(
     Without --base-path the chain is kept in $XDG_DATA_HOME/solvent/dev (~/.local/share/solvent/dev).
     """
     genesis = load_chain(chain)
-    run_development(genesis, base_path, temporary, rpc_port, rpc_external, blob_capacity, quiet)
+    run_development(genesis, base_path, temporary, rpc_port, rpc_external, blob_capacity, quiet, serving)
 
 
 def run_development(
@@ -109,6 +112,7 @@ def run_development(
     rpc_external: bool,
     blob_capacity: str,
     quiet: bool,
+    serving: Serving,
 ) -> None:
     """Run the one node of a development chain until it is told to stop."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -123,6 +127,7 @@ def run_development(
                 blob_capacity=capacity,
                 blob_account_capacity=capacity // 2,
                 genesis=genesis,
+                index=serving.index is not False,
             )
             node = Node(config, (lambda report: None) if quiet else print_report)
             run_node(node, lambda: print_welcome(node, folder))

@@ -20,6 +20,7 @@ FAMILIES = {
     "worker": "Earn by training, checking, or checking the checkers.",
     "tx": "Sign and send transactions.",
     "query": "Read the chain.",
+    "index": "The index behind the explorer: build it again.",
     "key": "Make and keep keys.",
     "build-spec": "Print the genesis file of a network.",
     "simulate": "Networks in virtual time, with crashes, partitions and liars.",

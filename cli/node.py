@@ -14,6 +14,7 @@ import click
 from cli.chains import CHAIN_HELP, load_chain
 from cli.dev import base_path_of, parse_size, run_development
 from cli.output import console, fail, say
+from cli.serving import Serving, serving_options
 from node.config import NodeConfig, has_one_author
 from node.keystore import Keystore, SeedSigner, read_password
 from node.networks import NetworkConfig, development_node_key, development_session
@@ -88,6 +89,7 @@ def known_validator(name: str, text: str = "The same.") -> Callable[[F], F]:
 @click.option("--rpc-port", default=9944, show_default=True, type=click.IntRange(0, 65535), help="0 takes any.")
 @click.option("--rpc-external", is_flag=True, help="Serve RPC on all interfaces, not only on this machine.")
 @click.option("--blob-capacity", default="20GiB", show_default=True, help="Most disk space for blobs.")
+@serving_options
 @click.option("--log-level", default="warning", type=click.Choice(["debug", "info", "warning"]), show_default=True)
 def command(
     chain: str | None,
@@ -106,6 +108,7 @@ def command(
     rpc_external: bool,
     blob_capacity: str,
     log_level: str,
+    serving: Serving,
 ) -> None:
     """Run one node of a network with several validators.
 
@@ -130,7 +133,9 @@ def command(
         if validator or bootnodes or known not in (None, "Alice"):
             raise click.UsageError("a development chain has one author, Alice, and no network to join")
         temporary = temporary or (dev and base_path is None)
-        run_development(genesis, base_path, temporary, rpc_port, rpc_external, blob_capacity, quiet=False)
+        run_development(
+            genesis, base_path, temporary, rpc_port, rpc_external, blob_capacity, quiet=False, serving=serving
+        )
         return
     if known is not None and chosen not in ("local", "testnet"):
         raise click.UsageError(f"--{known.lower()} is a validator of --chain local or testnet only")
@@ -151,6 +156,7 @@ def command(
                     rpc_port=rpc_port,
                     blob_capacity=capacity,
                     blob_account_capacity=capacity // 2,
+                    index=signer is None if serving.index is None else serving.index,
                 ),
                 signer,
                 development_node_key(known) if known else None,

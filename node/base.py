@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from typing import Any
 
 import trio
 
@@ -20,6 +21,7 @@ from node.blob_exchange import StoredBlob
 from node.blobs import BlobStore
 from node.config import VERSION, NodeConfig
 from node.pins import find_pinned
+from rpc.indexes import Indexes, follow
 from rpc.server import bind_socket, serve_rpc
 from rpc.view import FoundBlob
 from runtime.pallets import balances
@@ -47,6 +49,7 @@ class BaseNode:
             self._database = Database(config.database_path)
             try:
                 self.ledger: Ledger = open_ledger(self._database, config.genesis, config.state_window, is_primary)
+                self.indexes = Indexes(config.index_path, self.ledger) if config.index else None
             except BaseException:
                 self._database.close()
                 raise
@@ -81,6 +84,14 @@ class BaseNode:
         """A node is alone unless it knows better."""
         return 0
 
+    def is_syncing(self) -> bool:
+        """A node is not behind anybody unless it knows better."""
+        return False
+
+    def round_state(self) -> Any:
+        """Nobody votes where a node does not know of voters."""
+        return None
+
     # --- running
 
     def stop(self) -> None:
@@ -94,8 +105,12 @@ class BaseNode:
             async with trio.open_nursery() as nursery:
                 await nursery.start(serve_rpc, self, self._listener, self._stop.wait)
                 await self._start(nursery)
+                if self.indexes is not None:
+                    nursery.start_soon(follow, self.indexes, self._stop)
                 task_status.started()
         finally:
+            if self.indexes is not None:
+                self.indexes.close()
             self._database.close()
 
     async def _start(self, nursery: trio.Nursery) -> None:

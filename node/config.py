@@ -68,10 +68,15 @@ class NodeConfig:
     blob_account_capacity: int = 10 * 1024**3
     state_window: int | None = DEVELOPMENT_WINDOW
     pool: PoolLimits = field(default_factory=PoolLimits)
+    index: bool = True
 
     @property
     def database_path(self) -> Path:
         return self.base_path / "db"
+
+    @property
+    def index_path(self) -> Path:
+        return self.base_path / "index"
 
     @property
     def blob_path(self) -> Path:

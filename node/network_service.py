@@ -92,6 +92,9 @@ class NetworkNode(BaseNode):
     def peer_count(self) -> int:
         return len(self.host.peers())
 
+    def is_syncing(self) -> bool:
+        return self.chain.sync.is_behind
+
     # --- tasks
 
     async def _start(self, nursery: trio.Nursery) -> None:

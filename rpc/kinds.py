@@ -130,3 +130,35 @@ HASH = Kind("hash", {"type": "string", "pattern": "^0x[0-9a-fA-F]{64}$"}, _parse
 NUMBER = Kind("number", {"oneOf": [{"type": "integer", "minimum": 0}, {"type": "string"}]}, _parse_number)
 COUNT = Kind("count", {"type": "integer", "minimum": 0, "maximum": MAX_PAGE}, _parse_count)
 ACCOUNT = Kind("account", {"type": "string", "description": "SS58 address, or 0x and 64 hex digits"}, _parse_account)
+
+
+MAX_TEXT = 256
+
+
+def _parse_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise WrongKind(f"expected a string, got {describe(value)}")
+    if len(value) > MAX_TEXT:
+        raise WrongKind(f"{len(value)} characters; at most {MAX_TEXT} are allowed")
+    return value
+
+
+def one_of(*words: str) -> Kind:
+    """One of a few words."""
+
+    def parse(value: Any) -> str:
+        if value not in words or not isinstance(value, str):
+            raise WrongKind(f"expected one of {', '.join(words)}; got {describe(value)}")
+        return value
+
+    return Kind("word", {"type": "string", "enum": list(words)}, parse)
+
+
+def _parse_number_or_hash(value: Any) -> int | bytes:
+    if isinstance(value, str) and value.startswith("0x") and len(value) == 66:
+        return _parse_hash(value)
+    return _parse_number(int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 19 else value)
+
+
+TEXT = Kind("text", {"type": "string", "maxLength": MAX_TEXT}, _parse_text)
+NUMBER_OR_HASH = Kind("number or hash", {"oneOf": [NUMBER.schema, HASH.schema]}, _parse_number_or_hash)

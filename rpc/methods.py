@@ -4,12 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
-from rpc import author_methods, chain_methods, market_methods, state_methods, system_methods
+from rpc import (
+    account_methods,
+    author_methods,
+    chain_methods,
+    dispute_methods,
+    explorer_methods,
+    state_methods,
+    system_methods,
+    task_methods,
+    worker_methods,
+)
 from rpc.table import MethodTable
 from rpc.view import NodeView
 
 TABLE = MethodTable()
-for module in (chain_methods, state_methods, author_methods, market_methods, system_methods):
+for module in (
+    chain_methods,
+    state_methods,
+    author_methods,
+    system_methods,
+    explorer_methods,
+    account_methods,
+    task_methods,
+    dispute_methods,
+    worker_methods,
+):
     TABLE.merge(module.TABLE)
 
 

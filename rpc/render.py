@@ -9,7 +9,7 @@ from typing import Any
 
 from chain.store import Outcome
 from runtime import registry
-from runtime.block import Extrinsic, Header, decode_extrinsic, extrinsic_hash
+from runtime.block import Extrinsic, Header, decode_extrinsic, extrinsic_hash, header_hash
 from runtime.codec import Record, decode, encode
 from runtime.crypto import to_ss58
 from runtime.errors import SolventError
@@ -54,6 +54,7 @@ def _annotations(kind: type) -> dict[str, Any]:
 def render_header(header: Header) -> dict[str, Any]:
     """A header as Substrate shows it; ``encoded`` is what hashes to the block's hash."""
     return {
+        "hash": hex_of(header_hash(header)),
         "parentHash": hex_of(header.parent),
         "number": hex(header.number),
         "stateRoot": hex_of(header.state_root),

@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 from rpc.blobs import handle_blob
 from rpc.methods import TABLE
+from rpc.page import serve_page
 from rpc.protocol import MAX_BODY_BYTES, answer, too_big
 from rpc.view import NodeView
 from runtime.errors import SolventError
@@ -80,8 +81,10 @@ def build_app(node: NodeView) -> Starlette:
     return Starlette(
         routes=[
             Route("/", rpc, methods=["POST"]),
+            Route("/", serve_page, methods=["GET"]),
             Route("/health", health, methods=["GET"]),
             Route("/blobs/{root}", blob, methods=["GET", "HEAD", "PUT"]),
+            Route("/{name:path}", serve_page, methods=["GET"]),
         ]
     )
 

@@ -46,7 +46,7 @@ def properties(node: NodeView) -> Any:
 @TABLE.method("system_health")
 def health(node: NodeView) -> Any:
     """Peers, whether the node is catching up, and whether it should have peers at all."""
-    return {"peers": node.peer_count(), "isSyncing": False, "shouldHavePeers": not node.is_development}
+    return {"peers": node.peer_count(), "isSyncing": node.is_syncing(), "shouldHavePeers": not node.is_development}
 
 
 @TABLE.method("system_syncState")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from chain.ledger import Ledger
 from chain.pool import Pool
+
+if TYPE_CHECKING:
+    from rpc.indexes import Indexes
 
 
 class UploadView(Protocol):
@@ -62,6 +65,10 @@ class NodeView(Protocol):
     def blobs(self) -> BlobView:
         """Stored files."""
 
+    @property
+    def indexes(self) -> Indexes | None:
+        """The index of the best chain; None where the node keeps none."""
+
     def submit(self, raw: bytes) -> bytes:
         """Hand in a signed extrinsic; its hash. Raises `PoolError` or `InvalidExtrinsic`."""
 
@@ -72,4 +79,10 @@ class NodeView(Protocol):
         """Whether the account may store blobs here."""
 
     def peer_count(self) -> int:
-        """Connected peers."""
+        """How many peers are connected."""
+
+    def is_syncing(self) -> bool:
+        """Whether the node is catching up with its peers."""
+
+    def round_state(self) -> Any:
+        """How far the vote on finality is, as `grandpa_roundState` shows it; None where nobody votes."""

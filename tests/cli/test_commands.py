@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from typing import Any
 import pytest
 
 from runtime.crypto import derive_seed, public_key, to_ss58
-from tests.support.node import dev_process, solvent
+from runtime.pallets import system
+from tests.support.node import dev_process, running_node, solvent
 
 BOB = to_ss58(public_key(derive_seed("//Bob")))
 
@@ -159,3 +161,15 @@ def test_help_lists_the_families_quickly() -> None:
     assert done.returncode == 0
     for family in ("dev", "tx", "query", "key"):
         assert family in done.stdout
+
+
+def test_the_index_is_built_again_from_the_blocks(tmp_path: Path) -> None:
+    with running_node(tmp_path) as (_, client):
+        client.submit_and_wait(derive_seed("//Alice"), "system", system.Remark(b"x"))
+        before = client.call("explorer_extrinsics")
+    shutil.rmtree(tmp_path / "index")
+    built = solvent("index", "rebuild", "--base-path", str(tmp_path))
+    assert built.returncode == 0, built.stderr
+    with running_node(tmp_path) as (_, client):
+        assert client.call("explorer_extrinsics") == before
+    assert solvent("index", "rebuild", "--base-path", str(tmp_path / "nothing")).returncode == 1

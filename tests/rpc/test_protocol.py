@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from node.blobs import BlobStore
 from rpc.errors import INTERNAL_ERROR
+from rpc.indexes import Indexes
 from rpc.kinds import NUMBER, optional
 from rpc.methods import TABLE
 from rpc.protocol import MAX_BATCH, answer
@@ -28,9 +29,10 @@ class View:
 
     name, version, chain_name, is_development = "solvent", "test", "Test", True
 
-    def __init__(self, chain: DevChain, folder: Path) -> None:
+    def __init__(self, chain: Any, folder: Path) -> None:
         self.ledger, self.pool = chain.ledger, chain.pool
         self.blobs = BlobStore(folder / "blobs", 1000, 1000)
+        self.indexes = Indexes(folder / "index", chain.ledger)
 
     def submit(self, raw: bytes) -> bytes:
         return self.pool.submit(raw, self.ledger.head_number, 0.0)
@@ -40,6 +42,12 @@ class View:
 
     def peer_count(self) -> int:
         return 0
+
+    def is_syncing(self) -> bool:
+        return False
+
+    def round_state(self) -> Any:
+        return None
 
 
 @pytest.fixture(scope="module")
