@@ -128,8 +128,12 @@ def _explain(error: Exception, path: Path) -> DatabaseError:
 
 
 def _owner(path: Path) -> str:
+    """Who holds a database: its process, and its command line where the system tells."""
     try:
         process = int((path / "OWNER").read_text())
     except (OSError, ValueError):
         return "another process"
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{process}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        return f"process {process} ({b' '.join(words).decode(errors='replace')[:200]})"
     return f"process {process}"

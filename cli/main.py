@@ -23,6 +23,11 @@ FAMILIES = {
     "index": "The index behind the explorer: build it again.",
     "key": "Make and keep keys.",
     "build-spec": "Print the genesis file of a network.",
+    "export-blocks": "Write blocks of a chain to a file.",
+    "import-blocks": "Take blocks from a file, checking everything.",
+    "check-block": "Execute stored blocks again, and compare.",
+    "revert": "Take blocks back that are not final.",
+    "purge-chain": "Delete a node's blocks and state; keys stay.",
     "simulate": "Networks in virtual time, with crashes, partitions and liars.",
     "bench": "Measure.",
 }
