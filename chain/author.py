@@ -5,7 +5,7 @@ The author runs the same executive as an importer. It relies on the pool for sig
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from chain.ledger import Ledger
@@ -56,10 +56,12 @@ class BlockBuilder:
         milliseconds: int,
         now: float,
         output: BeaconOutput | None = None,
+        report: Callable[[State], bytes | None] = lambda state: None,
     ) -> None:
         """Start a block on the best one. Its time is ``milliseconds``, or just after its parent's if that is later.
 
-        Where there are several authors, ``output`` is what proves the claim on the slot.
+        Where there are several authors, ``output`` is what proves the claim on the slot, and ``report`` gives an
+        inherent that reports an equivocation, if a block with that state can carry one.
         """
         self._pool, self._now = pool, now
         self._parent, self._genesis_hash = ledger.head_header(), ledger.genesis_hash
@@ -70,6 +72,9 @@ class BlockBuilder:
         self._context = initialize_block(self._state, self._parent, self._digest)
         for raw in build_inherents(time, None if output is None else self._noted_final(ledger)):
             apply_extrinsic(self._context, raw)
+        reported = report(self._state)
+        if reported is not None:
+            apply_extrinsic(self._context, reported)
         self._candidates: Iterator[PoolEntry] = pool.ready()
         self._skipped: set[bytes] = set()
         self._misfits = 0

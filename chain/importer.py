@@ -168,6 +168,18 @@ class Importer:
         effects = self._sort(arrival, now)
         return [*effects, *self.on_promised(hash_, now)] if hash_ in self._promised else effects
 
+    def observe(self, header: Header) -> list[Equivocation]:
+        """A header was announced. Its block may never be fetched, but it may contradict one that is known."""
+        try:
+            claim = slot_of(header.digest)
+            known = self._authored.get((claim.slot, claim.author))
+            if known is None or known == header:
+                return []
+            validate_seal(header, self._ledger.genesis_hash, self._ledger.verify)
+        except InvalidBlock:
+            return []
+        return [Equivocation(known, header)]
+
     def on_promised(self, hash_: bytes, now: float) -> list[ImportEffect]:
         """A block is final as soon as it is here: what lies below it may note what it likes."""
         self._promised[hash_] = None

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Literal, Protocol
 
 from chain.effects import Commit, Effect, Judge, NewBest, NewFinalized, Publish, Punish
+from chain.evidence import EvidenceBook
 from chain.finality import (
     AskCatchUp,
     Finality,
@@ -21,6 +22,7 @@ from chain.finality import (
     FinalizeBlock,
     Need,
     Outdated,
+    VotedTwice,
 )
 from chain.gossip import judge_announcement, take_extrinsics
 from chain.grandpa.messages import CatchUpRequest
@@ -35,6 +37,7 @@ from chain.messages import (
     MAX_VOTES_BYTES,
     STATUS,
     VOTES,
+    Announce,
     Extrinsics,
     FinalityRequest,
     FinalityResponse,
@@ -51,6 +54,7 @@ from chain.slot_author import SlotAuthor
 from chain.slots import SlotClock, SlotSigner
 from chain.sync import Sync
 from runtime.pallets import system
+from runtime.pallets.offences import HeaderEquivocation
 
 BAN_POINTS = 100
 STATUS_SECONDS = 10.0
@@ -86,7 +90,8 @@ class ChainNode:
         self.requests: Requests[NodeEffect] = Requests()
         self.sync = Sync(ledger, self.importer, self.requests)
         self.finality = Finality(ledger, self.clock, signer, gossip_seconds)
-        self.author = SlotAuthor(ledger, pool, self.clock, signer) if signer else None
+        self.evidence = EvidenceBook(ledger)
+        self.author = SlotAuthor(ledger, pool, self.clock, signer, self.evidence) if signer else None
         self._todo: deque[Step] = deque()
         self._connected: dict[str, float] = {}
         """Peer -> when to ask for its status again."""
@@ -149,6 +154,11 @@ class ChainNode:
                 self._todo.append(lambda now: self._on_new_best(effect, now))
             case NewFinalized():
                 self._todo.append(lambda now: [*self.finality.on_finalized(now), *self.importer.on_finalized(now)])
+                self._todo.append(lambda now: [*self.evidence.on_finalized()])
+            case Equivocation(first, second):
+                self._todo.append(lambda now: [*self.evidence.add(HeaderEquivocation(first, second))])
+            case VotedTwice(evidence):
+                self._todo.append(lambda now: [*self.evidence.add(evidence)])
             case Imported(_, _, peer, justification):
                 if justification:
                     self._todo.append(lambda now: [*self.finality.on_justification(justification, peer, now)])
@@ -201,7 +211,7 @@ class ChainNode:
                 verdict, wanted = judge_announcement(self.ledger, self.importer, self.clock, data, now)
                 if wanted is not None:
                     self.sync.on_announced(peer, *wanted)
-                return [Judge(message, verdict)]
+                return [Judge(message, verdict), *self.importer.observe(decode_message(Announce, data).header)]
             if topic == EXTRINSICS:
                 return [Judge(message, take_extrinsics(self.ledger, self.pool, data, now))]
             if topic == VOTES:

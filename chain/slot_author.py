@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from chain.author import BlockBuilder
 from chain.effects import Commit, Effect, Publish
+from chain.evidence import EvidenceBook
 from chain.ledger import Ledger
 from chain.messages import BLOCKS, Announce, encode_message
 from chain.pool import Pool
@@ -34,7 +35,10 @@ BUILDING_SHARE = 3
 class SlotAuthor:
     """Mutable. `on_time` begins a block when there is one to make; `work` until `has_work` is False."""
 
-    def __init__(self, ledger: Ledger, pool: Pool, clock: SlotClock, signer: SlotSigner) -> None:
+    def __init__(
+        self, ledger: Ledger, pool: Pool, clock: SlotClock, signer: SlotSigner, evidence: EvidenceBook
+    ) -> None:
+        self._evidence = evidence
         self._ledger, self._pool, self._clock, self._signer = ledger, pool, clock, signer
         stored = ledger.store.database.get(AUTHORED)
         self._last_slot: int = decode(stored, U63) if stored else -1
@@ -60,7 +64,8 @@ class SlotAuthor:
         if claim is None:
             return
         time = self._clock.milliseconds_of(slot)
-        builder = BlockBuilder(self._ledger, self._pool, self._signer.public, slot, time, now, claim.output)
+        key, report = self._signer.public, self._evidence.build_inherent
+        builder = BlockBuilder(self._ledger, self._pool, key, slot, time, now, claim.output, report)
         self._job = (builder, slot)
 
     def _interval(self) -> int:

@@ -44,7 +44,8 @@ def command(seeds: int, first: int, slots: int, harsh: bool, jobs: int) -> None:
             reports.append(report)
             say(
                 f"seed {seed}: {report.finalized} of {report.blocks} blocks final, {report.sets + 1} authority sets, "
-                f"{report.crashes} crashes, {report.lies} lies, recovered after {report.recovered_after:.0f} s"
+                f"{report.crashes} crashes, {report.lies} lies, {report.slashed} slashed, "
+                f"recovered after {report.recovered_after:.0f} s"
             )
     blocks = sum(report.blocks for report in reports)
     seconds = time.perf_counter() - started

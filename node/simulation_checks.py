@@ -3,6 +3,7 @@
 - *Safety*: no two finalized blocks conflict, and what a disk has promised to keep is there after every crash.
 - *Honesty*: nobody seals two blocks for a slot or votes twice in a stage, whatever it forgets in crashes.
 - *Liveness*: once everything is healed, everybody finalizes new blocks.
+- *Justice*: whoever was seen to contradict himself is slashed in the end, and nobody else is.
 - *Agreement*: the state of a finalized block is the same everywhere, and is what its header says.
 """
 
@@ -17,6 +18,8 @@ from chain.slots import slot_of_header
 from node.simulation_machine import Machine
 from runtime import merkle
 from runtime.block import header_hash
+from runtime.pallets.offences import OFFENDERS
+from runtime.state import State
 from runtime.votes import SignedVote
 
 
@@ -67,6 +70,17 @@ class Watch:
     def _say(self, place: tuple[object, ...], content: object) -> None:
         known = self._said.setdefault(place, content)
         assert known == content, f"said twice in {place}: {known} and {content}"
+
+
+def accused_by(machines: Sequence[Machine]) -> set[bytes]:
+    """The session keys of those whose equivocation is proved on the disk of any machine."""
+    return {key for machine in machines if machine.chain for key in machine.chain.evidence.offenders()}
+
+
+def punished_by(machine: Machine) -> set[bytes]:
+    """The accounts of those who are slashed in a machine's finalized state."""
+    state = State(machine.ledger.state_at(machine.ledger.finalized))
+    return {offender.account for _, offenders in OFFENDERS.items(state) for offender in offenders}
 
 
 def has_recovered(machines: Sequence[Machine], height: int, slot: int) -> bool:

@@ -21,7 +21,7 @@ from chain import slots
 from chain.ledger import Ledger, open_ledger
 from chain.pool import PoolError
 from node.keystore import SeedSigner
-from node.simulation_checks import Watch, check_agreement, check_state, has_recovered
+from node.simulation_checks import Watch, accused_by, check_agreement, check_state, has_recovered, punished_by
 from node.simulation_disk import MemoryDatabase
 from node.simulation_faults import Traitor
 from node.simulation_machine import Machine
@@ -61,6 +61,7 @@ class Report:
     crashes: int
     lies: int
     offences: int
+    slashed: int
     extrinsics: int
     packets: int
     events: int
@@ -123,6 +124,8 @@ class Simulation:
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = 0
         self._partitions: list[Partition] = []
+        self._accused: set[bytes] = set()
+        """Session keys of those who were caught before the end of the plan."""
         self._history = blake2b(digest_size=16)
         genesis, signatures = validator_genesis(plan), VerifiedSignatures()
         fresh = MemoryDatabase("genesis")
@@ -174,16 +177,32 @@ class Simulation:
         self._run_until(healed_at)
         height = max((machine.finalized_number for machine in self.honest), default=0)
         recovered_at: float | None = None
-        while self.now < ends_at or recovered_at is None:
+        while self.now < ends_at or recovered_at is None or self._is_anybody_at_large():
             if self.now >= ends_at + GRACE_SECONDS:
-                raise AssertionError(f"finality has not resumed: {self._describe()}")
+                what = "an equivocation is not punished" if recovered_at else "finality has not resumed"
+                raise AssertionError(f"{what}: {self._describe()}")
+            if self.now < ends_at:
+                self._accused |= accused_by(self.honest)
             self._run_until(self.now + 1.0)
             if recovered_at is None and has_recovered(self.honest, height, self._slot_of(healed_at)):
                 recovered_at = self.now
         check_agreement(self.honest)
+        liars = {self._account(index) for index in self.plan.liars}
+        assert self._punished() <= liars, "an honest validator was slashed"
         for machine in self.honest:
             check_state(machine)
         return self._report(recovered_at - healed_at)
+
+    def _is_anybody_at_large(self) -> bool:
+        """Whether somebody was accused in time, and is not punished yet in what is final everywhere."""
+        keys = {session_signer(index).public: self._account(index) for index in range(self.plan.count)}
+        return not {keys[key] for key in self._accused} <= self._punished()
+
+    def _punished(self) -> set[bytes]:
+        return set.intersection(*(punished_by(machine) for machine in self.honest if machine.is_up))
+
+    def _account(self, index: int) -> bytes:
+        return public_key(derive_seed(f"//Validator//{index}"))
 
     def _slot_of(self, moment: float) -> int:
         return int(moment / SLOT_SECONDS)
@@ -236,6 +255,7 @@ class Simulation:
             sum(machine.statistics.crashes for machine in machines),
             sum(machine.traitor.lies for machine in machines if machine.traitor),
             sum(machine.statistics.offences for machine in self.honest),
+            len(self._punished()),
             self.extrinsics,
             self.network.sent,
             self.events,

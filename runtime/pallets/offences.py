@@ -14,8 +14,8 @@ chilled and left out of the next session.
 from __future__ import annotations
 
 from runtime import crypto
-from runtime.block import Header, Seal, seal_message, slot_of
-from runtime.codec import U63, AccountId, Record
+from runtime.block import Call, Header, Inherent, Seal, seal_message, slot_of
+from runtime.codec import U63, AccountId, Record, encode
 from runtime.errors import DispatchError, InvalidBlock
 from runtime.pallet import Context, InvariantBroken, Pallet
 from runtime.pallets import session, staking, system
@@ -50,6 +50,9 @@ class VoteEquivocation(Record):
 
     first: SignedVote
     second: SignedVote
+
+
+Evidence = HeaderEquivocation | VoteEquivocation
 
 
 # --- storage
@@ -107,7 +110,7 @@ class AlreadyPunished(DispatchError):
 class ReportEquivocation(Record):
     """An equivocation, and the proof of whose key signed it."""
 
-    evidence: HeaderEquivocation | VoteEquivocation
+    evidence: Evidence
     ownership: session.KeyOwnership
 
 
@@ -120,27 +123,27 @@ def report_weight(args: ReportEquivocation) -> int:
 @PALLET.call(weight=report_weight)
 def report_equivocation(ctx: Context, origin: AccountId, args: ReportEquivocation) -> None:
     """Have an equivocation punished."""
-    state, member = ctx.state, args.ownership.member
-    session.require_sessions(state)
-    genesis_hash = system.GENESIS_HASH.get(state)
-    if isinstance(args.evidence, HeaderEquivocation):
-        kind, key = "header", validate_headers(args.evidence, genesis_hash)
-    else:
-        kind, key = "vote", validate_votes(args.evidence, genesis_hash)
-    accused = session.validate_ownership(state, args.ownership)
-    if key != member.key or not _belongs(state, args.evidence, accused):
-        raise WrongSession(f"member {member.key.hex()} of session {accused.index}, which does not answer for this")
-    known = OFFENDERS.get(state, accused.index) or ()
-    if any(offender.account == member.account for offender in known):
-        raise AlreadyPunished(f"{crypto.to_ss58(member.account)} was punished for session {accused.index}")
-    everyone = (*known, Offender(member.account, member.weight, 0))
+    _take_report(ctx, origin, args)
+
+
+@PALLET.inherent(weight=report_weight)
+def note_equivocation(ctx: Context, args: ReportEquivocation) -> None:
+    """Have an equivocation punished that the block's author has seen: its node holds no account that could sign a
+    call. The author is the reporter. A report that proves nothing, or nothing new, makes the block invalid."""
+    _take_report(ctx, ctx.author, args)
+
+
+def _take_report(ctx: Context, reporter: bytes, args: ReportEquivocation) -> None:
+    accused, member = validate_report(ctx.state, args), args.ownership.member
+    kind = "header" if isinstance(args.evidence, HeaderEquivocation) else "vote"
+    everyone = (*(OFFENDERS.get(ctx.state, accused.index) or ()), Offender(member.account, member.weight, 0))
     offending = sum(offender.weight for offender in everyone)
-    taken, reward = _punish(ctx, origin, accused, everyone, offending)
+    taken, reward = _punish(ctx, reporter, accused, everyone, offending)
     staking.stop_validating(ctx, member.account)
     session.disable(ctx, member.account)
     forfeit = compute_forfeit(member.weight, offending, accused.total)
     figures = (offending, accused.total, forfeit, taken, reward)
-    ctx.deposit(OffenceReported(accused.index, member.account, kind, origin, *figures))
+    ctx.deposit(OffenceReported(accused.index, member.account, kind, reporter, *figures))
 
 
 def _punish(
@@ -158,7 +161,7 @@ def _punish(
     return taken, reward
 
 
-def _belongs(state: State, evidence: HeaderEquivocation | VoteEquivocation, accused: session.Session) -> bool:
+def _belongs(state: State, evidence: Evidence, accused: session.Session) -> bool:
     if isinstance(evidence, HeaderEquivocation):
         return accused.covers(session.epoch_of(state, slot_of(evidence.first.digest).slot))
     return accused.set_id == evidence.first.vote.set_id and accused.set_first == accused.index
@@ -184,6 +187,55 @@ def forget(ctx: Context) -> None:
 def compute_forfeit(weight: int, offending: int, total: int) -> int:
     """min((3 offending / total)^2, 1) of ``weight``, rounded down: the offender keeps the remainder."""
     return weight * min(9 * offending * offending, total * total) // (total * total)
+
+
+def validate_report(state: State, report: ReportEquivocation) -> session.Session:
+    """The session whose member a report convicts. Raises what `report_equivocation` would."""
+    session.require_sessions(state)
+    member = report.ownership.member
+    key = validate_evidence(report.evidence, system.GENESIS_HASH.get(state))
+    accused = session.validate_ownership(state, report.ownership)
+    if key != member.key or not _belongs(state, report.evidence, accused):
+        raise WrongSession(f"member {member.key.hex()} of session {accused.index}, which does not answer for this")
+    if any(offender.account == member.account for offender in OFFENDERS.get(state, accused.index) or ()):
+        raise AlreadyPunished(f"{crypto.to_ss58(member.account)} was punished for session {accused.index}")
+    return accused
+
+
+def validate_evidence(evidence: Evidence, genesis_hash: bytes) -> bytes:
+    """The key that contradicted itself. Raises `NoEquivocation` or `BadSignature`."""
+    if isinstance(evidence, HeaderEquivocation):
+        return validate_headers(evidence, genesis_hash)
+    return validate_votes(evidence, genesis_hash)
+
+
+def offender_of(evidence: Evidence) -> bytes:
+    """The key that evidence accuses, which is not checked here."""
+    if isinstance(evidence, HeaderEquivocation):
+        return slot_of(evidence.first.digest).author
+    return evidence.first.voter
+
+
+def is_of_the_future(state: State, evidence: Evidence) -> bool:
+    """Whether the session that evidence belongs to has not begun yet."""
+    now = session.current(state)
+    if isinstance(evidence, HeaderEquivocation):
+        return session.epoch_of(state, slot_of(evidence.first.digest).slot) > now.epoch
+    return evidence.first.vote.set_id > now.set_id
+
+
+def session_of(state: State, evidence: Evidence) -> session.Session:
+    """The session that evidence belongs to. Raises `UnknownSession` when that is forgotten."""
+    for index in range(session.INDEX.get(state), session.OLDEST.get(state) - 1, -1):
+        accused = session.SESSIONS.get(state, index)
+        if accused is not None and _belongs(state, evidence, accused):
+            return accused
+    raise session.UnknownSession("the session of the offence is forgotten")
+
+
+def build_inherent(report: ReportEquivocation) -> bytes:
+    """The bytes of the inherent that reports an equivocation."""
+    return encode(Inherent(Call(PALLET.name, "note_equivocation", encode(report))))
 
 
 def validate_headers(evidence: HeaderEquivocation, genesis_hash: bytes) -> bytes:

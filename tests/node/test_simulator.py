@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import pytest
 
 from chain.effects import Punish
+from chain.evidence import EvidenceBook
 from chain.finality import Finality
 from node.simulation_disk import MemoryDatabase
 from node.simulation_plan import Crash, Fault, Partition, Plan, draw_plan
@@ -48,6 +49,13 @@ def test_one_liar_among_four_does_not_stop_finality(fault: Fault) -> None:
     assert report.finalized >= 10
     if fault in (Fault.TWO_BLOCKS, Fault.TWO_VOTES):
         assert report.offences > 0
+        assert report.slashed == 1
+
+
+def test_an_equivocation_that_goes_unpunished_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EvidenceBook, "build_inherent", lambda self, state: None)
+    with pytest.raises(SimulationFailed, match="an equivocation is not punished"):
+        Simulation(Plan(2, EQUAL, 30, liars={1: Fault.TWO_VOTES})).run()
 
 
 def test_a_minority_catches_up_after_a_partition() -> None:

@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 
 from runtime.block import Header, Seal, Slot
 from runtime.codec import replace
+from runtime.errors import InvalidBlock
+from runtime.executive import apply_extrinsic
 from runtime.pallets import balances, offences, session, staking
 from runtime.parameters import TOKEN
 from tests.staking.network import EPOCH, Network, key_of
 from tests.support.chain import account
 
 EQUAL = {f"//{name}": 2_000 * TOKEN for name in ("Alice", "Bob", "Charlie", "Dave", "Eve", "Ferdie")}
+EQUAL_ACCOUNTS = [account(suri) for suri in EQUAL]
 
 
 @pytest.fixture
@@ -98,6 +101,46 @@ def test_the_last_member_stays_even_if_it_offended() -> None:
     assert stake(network, "//Alice") == 0
     network.next_session(3)
     assert network.members() == [account("//Alice")]
+
+
+@pytest.mark.parametrize("kind", ["header", "vote"])
+def test_a_block_can_carry_what_its_author_has_seen_and_rewards_the_author(network: Network, kind: str) -> None:
+    report = network.headers_report("//Bob") if kind == "header" else network.votes_report("//Bob")
+    ctx = network.start_block()
+    receipt = apply_extrinsic(ctx, offences.build_inherent(report))
+    assert receipt.weight == offences.report_weight(report)
+    network.finish_block(ctx)
+    event = network.event(offences.OffenceReported)
+    assert event.reporter == ctx.author
+    assert ctx.author in EQUAL_ACCOUNTS
+    lost = EQUAL["//Bob"] * 9 // 36
+    assert (event.taken, event.reward) == (lost, lost // 10)
+    assert stake(network, "//Bob") == EQUAL["//Bob"] - lost
+
+
+def test_a_block_that_reports_nothing_or_nothing_new_is_invalid(network: Network) -> None:
+    report = network.headers_report("//Bob")
+    network.submit("//Submitter", report)
+    votes = network.votes_report("//Charlie")
+    assert isinstance(votes.evidence, offences.VoteEquivocation)
+    harmless = offences.VoteEquivocation(votes.evidence.first, votes.evidence.first)
+    for bad in (report, replace(votes, evidence=harmless), replace(votes, ownership=report.ownership)):
+        ctx = network.start_block()
+        with pytest.raises(InvalidBlock, match=r"offences\.note_equivocation failed"):
+            apply_extrinsic(ctx, offences.build_inherent(bad))
+    network.submit("//Submitter", votes)
+
+
+def test_a_block_carries_one_report_and_before_any_extrinsic(network: Network) -> None:
+    bob, charlie = (offences.build_inherent(network.headers_report(suri)) for suri in ("//Bob", "//Charlie"))
+    ctx = network.start_block()
+    apply_extrinsic(ctx, bob)
+    with pytest.raises(InvalidBlock, match="comes twice"):
+        apply_extrinsic(ctx, charlie)
+    ctx = network.start_block()
+    apply_extrinsic(ctx, network.sign("//Submitter", network.headers_report("//Dave")))
+    with pytest.raises(InvalidBlock, match="too late"):
+        apply_extrinsic(ctx, charlie)
 
 
 # --- what is no proof
