@@ -3,6 +3,10 @@
 A *batch* is a dict from key to new value, or to None for a deletion; `Database.write` commits it whole or not at all.
 With ``sync=True`` it is on the disk when the call returns. LevelDB lets one process open a directory at a time; the
 file ``OWNER`` beside its data says which one, so that the loser of that race can name the winner.
+
+What the disk gives back is checked: every block of LevelDB carries a checksum. A log or a manifest that lost its tail
+still looks whole to LevelDB, so each batch also raises a counter, and the file ``WRITES`` holds a value that it had
+once reached on the disk: a database below that has lost something, and is refused.
 """
 
 from __future__ import annotations
@@ -19,6 +23,14 @@ from runtime.errors import SolventError
 Batch = dict[bytes, "bytes | None"]
 """Key to new value; None deletes."""
 
+_COUNTER = b"\xff" * 16
+"""The highest key of all: how many batches this database was given. Ranges end before it."""
+_COUNTED = 256
+"""Synced batches from one writing of ``WRITES`` to the next."""
+
+_FILE_KINDS = (".ldb", ".sst", ".log", "MANIFEST", "CURRENT")
+_LOST_FILE_WORDS = ("no such file", "invalid argument", "input/output error")
+"""What the system says of a file that is gone, empty, or on a disk that fails."""
 _FULL_DISK_WORDS = ("no space left", "disk quota", "file too large")
 
 
@@ -44,19 +56,30 @@ class Database:
     def __init__(self, path: Path, create: bool = True) -> None:
         """Open ``path``. Raises a `DatabaseError` that names the cause and the way out."""
         self.path = path
+        self._failure: DatabaseError | None = None
+        noted = _read_noted(path)
+        if not (path / "CURRENT").exists() and (noted or any(path.glob("*.ldb")) or any(path.glob("*.log"))):
+            raise _corrupt(path, "its file CURRENT is missing")  # LevelDB would start anew, and delete the rest
         try:
             if create:
                 path.mkdir(parents=True, exist_ok=True)
-            self._db = plyvel.DB(str(path), create_if_missing=create, write_buffer_size=16 << 20)
+            self._db = plyvel.DB(str(path), create_if_missing=create, write_buffer_size=16 << 20, paranoid_checks=True)
         except (plyvel.Error, OSError) as error:
             raise _explain(error, path) from None
+        try:
+            self._count = self._synced = int.from_bytes(self.get(_COUNTER) or b"", "big")
+            if self._count < noted:
+                raise _corrupt(path, f"{noted - self._count} of at least {noted} batches are missing")
+        except DatabaseError:
+            self._db.close()
+            raise
         with contextlib.suppress(OSError):
             (path / "OWNER").write_text(f"{os.getpid()}\n")
 
     def get(self, key: bytes) -> bytes | None:
         """The value of ``key``, or None."""
         try:
-            value: bytes | None = self._db.get(key)
+            value: bytes | None = self._db.get(key, verify_checksums=True)
         except plyvel.Error as error:
             raise _explain(error, self.path) from None
         return value
@@ -65,7 +88,9 @@ class Database:
         """Pairs whose key begins with ``prefix``, in key order, from the key ``start`` (inclusive, a full key) on."""
         stop = _next_prefix(prefix)
         try:
-            with self._db.iterator(start=max(start, prefix), stop=stop, reverse=reverse) as pairs:
+            with self._db.iterator(
+                start=max(start, prefix), stop=stop, reverse=reverse, verify_checksums=True
+            ) as pairs:
                 yield from pairs
         except plyvel.Error as error:
             raise _explain(error, self.path) from None
@@ -73,13 +98,20 @@ class Database:
     def descend(self, prefix: bytes, before: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Pairs whose key begins with ``prefix``, the last key first, from below the key ``before`` on."""
         try:
-            with self._db.iterator(start=prefix, stop=before or _next_prefix(prefix), reverse=True) as pairs:
+            with self._db.iterator(
+                start=prefix, stop=before or _next_prefix(prefix), reverse=True, verify_checksums=True
+            ) as pairs:
                 yield from pairs
         except plyvel.Error as error:
             raise _explain(error, self.path) from None
 
     def write(self, batch: Mapping[bytes, bytes | None], sync: bool = True) -> None:
-        """Commit ``batch`` atomically; on the disk before this returns when ``sync``."""
+        """Commit ``batch`` atomically; on the disk before this returns when ``sync``.
+
+        After one write has failed all others do: what LevelDB wrote of it may only be the end of its log.
+        """
+        if self._failure is not None:
+            raise self._failure
         try:
             with self._db.write_batch(transaction=True, sync=sync) as writes:
                 for key, value in batch.items():
@@ -87,12 +119,28 @@ class Database:
                         writes.delete(key)
                     else:
                         writes.put(key, value)
+                writes.put(_COUNTER, (self._count + 1).to_bytes(8, "big"))
         except (plyvel.Error, OSError) as error:
-            raise _explain(error, self.path) from None
+            self._failure = _explain(error, self.path)
+            raise self._failure from None
+        self._count += 1
+        if sync:
+            is_due = self._count // _COUNTED > self._synced // _COUNTED
+            self._synced = self._count
+            if is_due:
+                self._note()
+
+    def _note(self) -> None:
+        """Write down how many batches are surely on the disk."""
+        temporary = self.path / "WRITES.new"
+        with contextlib.suppress(OSError):
+            temporary.write_text(f"{self._synced}\n")
+            temporary.replace(self.path / "WRITES")
 
     def close(self) -> None:
         """Release the directory; closing twice does nothing."""
         if not self._db.closed:
+            self._note()
             with contextlib.suppress(OSError):
                 (self.path / "OWNER").unlink()
             self._db.close()
@@ -104,24 +152,40 @@ class Database:
         self.close()
 
 
-def _next_prefix(prefix: bytes) -> bytes | None:
-    """The smallest key above every key that begins with ``prefix``; None when there is none."""
+def _next_prefix(prefix: bytes) -> bytes:
+    """The smallest key above every key that begins with ``prefix``; the counter's when there is none."""
     trimmed = prefix.rstrip(b"\xff")
-    return trimmed[:-1] + bytes([trimmed[-1] + 1]) if trimmed else None
+    return trimmed[:-1] + bytes([trimmed[-1] + 1]) if trimmed else _COUNTER
+
+
+def _read_noted(path: Path) -> int:
+    """How many batches ``WRITES`` says there are; 0 when it says nothing."""
+    try:
+        return int((path / "WRITES").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
+
+
+def _corrupt(path: Path, reason: str) -> DatabaseCorrupt:
+    return DatabaseCorrupt(
+        f"the database {path} is corrupted ({reason}); restore a copy of its directory, or delete it with solvent "
+        "purge-chain and sync again"
+    )
 
 
 def _explain(error: Exception, path: Path) -> DatabaseError:
     """Turn LevelDB's error text into the typed error that says what to do."""
     text = str(error)
     lowered = text.lower()
-    if "lock" in lowered:
+    if str(path / "LOCK") in text:
         return DatabaseLocked(f"the database {path} is held by {_owner(path)}; stop it or choose another --base-path")
     if any(words in lowered for words in _FULL_DISK_WORDS):
-        return DatabaseFull(f"no room left on the disk of {path}; free some space and start again, nothing is lost")
-    if isinstance(error, plyvel.CorruptionError) or "corrupt" in lowered:
-        return DatabaseCorrupt(
-            f"the database {path} is corrupted ({text}); restore a copy, or remove the directory and sync again"
+        return DatabaseFull(
+            f"no room left on the disk of {path}; free some space and start again, nothing final is lost"
         )
+    is_file_lost = any(words in lowered for words in _LOST_FILE_WORDS) and any(kind in text for kind in _FILE_KINDS)
+    if isinstance(error, plyvel.CorruptionError) or "corrupt" in lowered or is_file_lost:
+        return _corrupt(path, text)
     if isinstance(error, PermissionError) or "permission denied" in lowered:
         return DatabaseError(f"the database {path} may not be read or written by this user; check its permissions")
     return DatabaseError(f"the database {path} cannot be used: {text}")

@@ -13,7 +13,7 @@ from chain.maintenance import signing_memory
 from cli.chains import chain_options, data_of
 from cli.output import fail, say
 
-GOES = ("db", "blobs")
+GOES = ("db", "index", "blobs")
 STAYS = ("keystore", "network", "account", "password")
 
 
@@ -37,7 +37,7 @@ def rescue_memory(database: Path) -> Batch | None:
 @chain_options
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def command(chain: str | None, base_path: Path | None, yes: bool) -> None:
-    """Delete the blocks, the state and the blobs of a node, which then syncs again from its peers. Keys stay.
+    """Delete blocks, state, index and blobs of a node, which then syncs again from its peers. Keys stay.
 
     So does what a validator has signed, so that it cannot contradict itself; unless the database is too damaged to be
     read: then give the validator a new session key (docs/running-a-validator.md).

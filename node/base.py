@@ -14,7 +14,7 @@ from typing import Any
 
 import trio
 
-from chain.db import Batch, Database
+from chain.db import Batch, Database, DatabaseError
 from chain.ledger import IsPrimary, Ledger, open_ledger
 from chain.pool import Pool
 from node.blob_exchange import StoredBlob
@@ -24,6 +24,7 @@ from node.pins import find_pinned
 from rpc.indexes import Indexes, follow
 from rpc.server import bind_socket, serve_rpc
 from rpc.view import FoundBlob
+from runtime.errors import SolventError
 from runtime.pallets import balances
 
 SLICE_SECONDS = 0.004
@@ -65,6 +66,8 @@ class BaseNode:
         )
         self._wake = trio.Event()
         self._stop = trio.Event()
+        self._failure: SolventError | None = None
+        """Why the node stopped by itself; `run` raises it, whoever caught it on the way."""
 
     # --- what rpc.view.NodeView asks for
 
@@ -112,6 +115,8 @@ class BaseNode:
             if self.indexes is not None:
                 self.indexes.close()
             self._database.close()
+        if self._failure is not None:
+            raise self._failure
 
     async def _start(self, nursery: trio.Nursery) -> None:
         """Start the tasks that bring blocks; they end after `stop`."""
@@ -125,7 +130,17 @@ class BaseNode:
                 self.stop()
 
     def _commit(self, batch: Batch) -> None:
-        self._database.write(batch, sync=True)
+        """Write to the disk, or stop: a node that cannot remember what it did must not go on."""
+        try:
+            self._database.write(batch, sync=True)
+        except DatabaseError as error:
+            self.fail(error)
+            raise
+
+    def fail(self, error: SolventError) -> None:
+        """Stop because of an error, which may have come up in a peer's handler that contains it."""
+        self._failure = self._failure or error
+        self.stop()
 
 
 def slice_is_over() -> Callable[[], bool]:

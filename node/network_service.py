@@ -73,7 +73,6 @@ class NetworkNode(BaseNode):
         self._on_finalized = on_finalized
         self._unjudged: dict[bytes, Incoming] = {}
         self._nursery: trio.Nursery | None = None
-        self._failure: SolventError | None = None
         self._latest = 0.0
         self._due = 0.0
 
@@ -111,8 +110,6 @@ class NetworkNode(BaseNode):
             task_status.started()
             await self._stop.wait()
             nursery.cancel_scope.cancel()
-        if self._failure is not None:
-            raise self._failure
 
     async def _receive(self) -> None:
         while True:
@@ -200,8 +197,7 @@ class NetworkNode(BaseNode):
             case VotedTwice(evidence):
                 logger.warning("a voter voted twice in one stage of a round: %s", evidence.first.vote)
             case FinalityBroken(reason):
-                self._failure = ChainBroken(reason)  # raised by `_join`: this may run in a peer's handler
-                self.stop()
+                self.fail(ChainBroken(reason))
             case _:
                 logger.debug("nothing to do for %s", effect)
 
