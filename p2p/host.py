@@ -22,20 +22,17 @@ from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
 from p2p.addresses import Address, AddressBook, parse_address
+from p2p.base_host import BaseHost, now_milliseconds
 from p2p.containment import Guard, GuardedHost, create_keys, protocol_name
 from p2p.engine import Engine, Notifee, close_host, first_error, probe
 from p2p.identify import read_addresses
-from p2p.inbox import Inbox
 from p2p.interface import (
     AddressInUse,
     AddressInvalid,
     AnswerInvalid,
-    Event,
     GossipParameters,
-    Handler,
     Incoming,
     Limits,
-    MessageTooLarge,
     NetworkError,
     Peer,
     PeerBanned,
@@ -48,22 +45,15 @@ from p2p.interface import (
 )
 from p2p.pubsub import GuardedPubsub
 from p2p.requests import Responder, ask, open_pipe
-from p2p.scoring import Scores
 
 _log = logging.getLogger(__name__)
 VIOLATION_POINTS = -50
-INVALID_POINTS = -50
-USEFUL_POINTS = 1
 _MAINTENANCE_SECONDS = 2.0
 _RESTART_SECONDS = 1.0
 _CLOSE_SECONDS = 5.0
 
 
-def _now() -> int:
-    return int(trio.current_time() * 1000)
-
-
-class SocketHost:
+class SocketHost(BaseHost):
     """The `p2p.interface.Host` on TCP. Mutable. ``network`` keeps chains apart: it is part of every topic and protocol.
 
     ``seed`` is the node key of 32 bytes, no account's. ``save`` is given the address book to keep; ``known`` is what it
@@ -85,29 +75,19 @@ class SocketHost:
         save: Callable[[bytes], None] = lambda data: None,
     ) -> None:
         self._keys = create_keys(seed)
-        self._id: PeerId = ID.from_pubkey(self._keys.public_key).to_base58()
-        self._limits, self._parameters = limits or Limits(), parameters or GossipParameters()
-        self._prefix, self._topics = f"/solvent/{network}", topics
+        super().__init__(ID.from_pubkey(self._keys.public_key).to_base58(), topics, limits)
+        self._parameters = parameters or GossipParameters()
+        self._prefix = f"/solvent/{network}"
         self._listen, self._target_peers = parse_address(listen), target_peers
         self._random = Random(seed)
-        self.scores = Scores()
         self.book = AddressBook(self._id, self._random, save)
         self.book.load(known)
         for bootnode in bootnodes:
             self.book.learn(bootnode, trusted=True)
         self._responder = Responder(self._limits)
-        self.inbox = Inbox(topics, self._limits)
         self._hosts: dict[PeerId, str] = {}
         self._engine: Engine | None = None
         self.restarts = 0
-
-    @property
-    def id(self) -> PeerId:
-        return self._id
-
-    @property
-    def limits(self) -> Limits:
-        return self._limits
 
     def addresses(self) -> tuple[str, ...]:
         return () if self._engine is None else (f"{self._listen}/p2p/{self._id}",)
@@ -179,7 +159,7 @@ class SocketHost:
         while True:
             missing = self._target_peers - len(engine.peers)
             if missing > 0:
-                for address in self.book.candidates(missing, engine.peers.keys(), _now()):
+                for address in self.book.candidates(missing, engine.peers.keys(), now_milliseconds()):
                     engine.nursery.start_soon(self._try_dial, str(address))
             await trio.sleep(_MAINTENANCE_SECONDS)
 
@@ -192,7 +172,7 @@ class SocketHost:
     # What the library tells.
 
     def _is_welcome(self, peer: PeerId, host: str) -> bool:
-        now = _now()
+        now = now_milliseconds()
         return (
             peer != self._id and not self.scores.is_banned(peer, now) and not self.scores.is_address_banned(host, now)
         )
@@ -228,7 +208,7 @@ class SocketHost:
                 async with open_pipe(engine.host, peer, str(IDENTIFY)) as pipe:
                     for address in await read_addresses(pipe, peer, self._hosts.get(peer, "")):
                         self.book.learn(address)
-                self.book.on_answered(peer, None, _now())
+                self.book.on_answered(peer, None, now_milliseconds())
         except Exception as error:
             _log.debug("identify of %s: %r", peer, error)
         while engine.peers.get(peer) is connected:
@@ -272,11 +252,11 @@ class SocketHost:
             with trio.fail_after(2 * self._limits.handshake_seconds):
                 await engine.host.connect(info)
         except Exception as error:
-            self.book.on_failed(target.peer, _now())
+            self.book.on_failed(target.peer, now_milliseconds())
             raise PeerUnreachable(f"{address}: {first_error(error)}") from None
         finally:
             engine.host.swarm.unblock_peer(info.peer_id)  # a failed dial would bar the next for a minute [10]
-        self.book.on_answered(target.peer, target, _now())
+        self.book.on_answered(target.peer, target, now_milliseconds())
         return target.peer
 
     def _running(self) -> Engine:
@@ -287,14 +267,8 @@ class SocketHost:
     def peers(self) -> tuple[Peer, ...]:
         return () if self._engine is None else tuple(self._engine.peers.values())
 
-    async def receive(self) -> Event:
-        return await self.inbox.get()
-
     def publish(self, topic: str, data: bytes) -> None:
-        if topic not in self._topics:
-            raise NetworkError(f"{topic} is none of the topics {', '.join(self._topics)}")
-        if len(data) > self._limits.message_bytes:
-            raise MessageTooLarge(f"{len(data)} bytes on {topic} where {self._limits.message_bytes} are allowed")
+        self._check_message(topic, data)
         if self._engine is not None:
             self._engine.pubsub.post(f"{self._prefix}/{topic}", data)
 
@@ -309,14 +283,8 @@ class SocketHost:
             engine.pubsub.relay(name)
         else:
             engine.pubsub.drop(name)
-        if message is not None and verdict is not Verdict.IGNORE:
-            points = USEFUL_POINTS if verdict is Verdict.ACCEPT else INVALID_POINTS
-            self.report(message.source, points, f"{verdict.value} on {message.topic}")
-
-    def serve(self, protocol: str, handler: Handler) -> None:
-        self._responder.add(f"{self._prefix}{protocol}", handler)
-        if self._engine is not None:
-            self._register(self._engine.host, f"{self._prefix}{protocol}")
+        if message is not None:
+            self._credit(message.source, message.topic, verdict)
 
     def serve_stream(self, protocol: str, handler: StreamHandler) -> None:
         self._responder.handlers[f"{self._prefix}{protocol}"] = handler
@@ -326,13 +294,6 @@ class SocketHost:
     def _register(self, host: GuardedHost, protocol: str) -> None:
         host.set_stream_handler(protocol_name(protocol), partial(self._responder.respond, protocol))
 
-    async def request(self, peer: PeerId, protocol: str, payload: bytes, *, limit: int, timeout: float) -> bytes:
-        async with self.stream(peer, protocol, payload, limit=limit, timeout=timeout) as chunks:
-            parts = [chunk async for chunk in chunks]
-        if len(parts) != 1:
-            raise AnswerInvalid(f"{protocol}: {len(parts)} chunks where one was expected")
-        return parts[0]
-
     @asynccontextmanager
     async def stream(
         self, peer: PeerId, protocol: str, payload: bytes, *, limit: int, timeout: float
@@ -340,8 +301,7 @@ class SocketHost:
         engine = self._running()
         if peer not in engine.peers:
             raise PeerUnreachable(f"{peer} is not connected")
-        if len(payload) > self._limits.request_bytes:
-            raise MessageTooLarge(f"a request of {len(payload)} bytes where {self._limits.request_bytes} are allowed")
+        self._check_request(payload)
         try:
             async with ask(engine.host, peer, f"{self._prefix}{protocol}", payload, limit, timeout) as chunks:
                 yield chunks
@@ -349,21 +309,11 @@ class SocketHost:
             self.report(peer, VIOLATION_POINTS, str(error))
             raise
 
-    def report(self, peer: PeerId, points: int, reason: str) -> None:
-        if self.scores.report(peer, self._hosts.get(peer, ""), points, _now()):
-            _log.info("%s is banned: %s", peer, reason)
-            self.disconnect(peer)
-
-    def score(self, peer: PeerId) -> int:
-        return self.scores.score(peer, _now())
-
     def disconnect(self, peer: PeerId) -> None:
         engine = self._engine
         if engine is not None:
             for connection in engine.host.get_network().get_connections(ID.from_base58(peer)):
                 engine.nursery.start_soon(connection.muxed_conn.abort)  # type: ignore[attr-defined]
 
-    def ban(self, peer: PeerId, seconds: float, reason: str) -> None:
-        _log.info("%s is banned: %s", peer, reason)
-        self.scores.ban(peer, self._hosts.get(peer, ""), int(seconds * 1000), _now())
-        self.disconnect(peer)
+    def _address_of(self, peer: PeerId) -> str:
+        return self._hosts.get(peer, "")

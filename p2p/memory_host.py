@@ -12,17 +12,13 @@ from contextlib import aclosing, asynccontextmanager
 
 import trio
 
-from p2p.inbox import Inbox
+from p2p.base_host import INVALID_POINTS, BaseHost, now_milliseconds
 from p2p.interface import (
     AddressInUse,
     AddressInvalid,
     AnswerInvalid,
-    Event,
-    Handler,
     Incoming,
     Limits,
-    MessageTooLarge,
-    NetworkError,
     Peer,
     PeerBanned,
     PeerConnected,
@@ -36,9 +32,7 @@ from p2p.interface import (
     Verdict,
 )
 from p2p.memory import Answered, Asked, MemoryNetwork, MemoryNode
-from p2p.scoring import Scores
 
-_INVALID_POINTS = -50
 _MESSAGE_QUEUE = 16
 
 
@@ -68,31 +62,21 @@ class MemoryWorld:
                     host.on_delivery(delivery)
 
 
-class MemoryHost:
+class MemoryHost(BaseHost):
     """One node's end. Mutable."""
 
     def __init__(
         self, world: MemoryWorld, name: PeerId, topics: tuple[str, ...], *, limits: Limits | None = None
     ) -> None:
-        self._world, self._id, self._topics = world, name, topics
-        self._limits = limits or Limits()
+        super().__init__(name, topics, limits)
+        self._world = world
         self._node = MemoryNode(world.network, name, topics)
-        self.scores = Scores()
-        self.inbox = Inbox(topics, self._limits)
         self._peers: dict[PeerId, Peer] = {}
         self._arrivals: dict[PeerId, trio.Event] = {}
         self._handlers: dict[str, StreamHandler] = {}
         self._answers: dict[int, tuple[PeerId, trio.MemorySendChannel[tuple[str, bytes]]]] = {}
         self._credits: dict[tuple[PeerId, int], tuple[trio.Semaphore, trio.CancelScope]] = {}
         self._nursery: trio.Nursery | None = None
-
-    @property
-    def id(self) -> PeerId:
-        return self._id
-
-    @property
-    def limits(self) -> Limits:
-        return self._limits
 
     def addresses(self) -> tuple[str, ...]:
         return () if self._nursery is None else (f"/memory/{self._id}",)
@@ -216,20 +200,14 @@ class MemoryHost:
     def peers(self) -> tuple[Peer, ...]:
         return tuple(self._peers.values())
 
-    async def receive(self) -> Event:
-        return await self.inbox.get()
-
     def publish(self, topic: str, data: bytes) -> None:
-        if topic not in self._topics:
-            raise NetworkError(f"{topic} is none of the topics {', '.join(self._topics)}")
-        if len(data) > self._limits.message_bytes:
-            raise MessageTooLarge(f"{len(data)} bytes on {topic} where {self._limits.message_bytes} are allowed")
+        self._check_message(topic, data)
         self._node.publish(topic, data, trio.current_time())
         self._world.wake()
 
     def answer(self, message: Incoming, verdict: Verdict) -> None:
-        if self._judge(message.id, verdict) and verdict is not Verdict.IGNORE:
-            self.report(message.source, 1 if verdict is Verdict.ACCEPT else _INVALID_POINTS, verdict.value)
+        if self._judge(message.id, verdict):
+            self._credit(message.source, message.topic, verdict)
 
     def _judge(self, name: bytes, verdict: Verdict) -> bool:
         if not self.inbox.judged(name):
@@ -238,21 +216,8 @@ class MemoryHost:
         self._world.wake()
         return True
 
-    def serve(self, protocol: str, handler: Handler) -> None:
-        async def once(peer: PeerId, payload: bytes) -> AsyncGenerator[bytes, None]:
-            yield await handler(peer, payload)
-
-        self._handlers[protocol] = once
-
     def serve_stream(self, protocol: str, handler: StreamHandler) -> None:
         self._handlers[protocol] = handler
-
-    async def request(self, peer: PeerId, protocol: str, payload: bytes, *, limit: int, timeout: float) -> bytes:
-        async with self.stream(peer, protocol, payload, limit=limit, timeout=timeout) as chunks:
-            parts = [chunk async for chunk in chunks]
-        if len(parts) != 1:
-            raise AnswerInvalid(f"{protocol}: {len(parts)} chunks where one was expected")
-        return parts[0]
 
     @asynccontextmanager
     async def stream(
@@ -260,8 +225,7 @@ class MemoryHost:
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         if peer not in self._peers:
             raise PeerUnreachable(f"{peer} is not connected")
-        if len(payload) > self._limits.request_bytes:
-            raise MessageTooLarge(f"a request of {len(payload)} bytes where {self._limits.request_bytes} are allowed")
+        self._check_request(payload)
         ticket = self._node.ask(peer, protocol, payload, trio.current_time())
         sender, receiver = trio.open_memory_channel[tuple[str, bytes]](_MESSAGE_QUEUE)
         self._answers[ticket] = (peer, sender)
@@ -301,27 +265,13 @@ class MemoryHost:
                 raise RequestRefused(data.decode(errors="replace"))
             left -= len(data)
             if left < 0:
-                self.report(peer, _INVALID_POINTS, "too long an answer")
+                self.report(peer, INVALID_POINTS, "too long an answer")
                 raise AnswerInvalid(f"more than the {limit} bytes that are allowed")
             yield data
-
-    def report(self, peer: PeerId, points: int, reason: str) -> None:
-        if self.scores.report(peer, "", points, self._now()):
-            self.disconnect(peer)
-
-    def score(self, peer: PeerId) -> int:
-        return self.scores.score(peer, self._now())
 
     def disconnect(self, peer: PeerId) -> None:
         self._world.network.disconnect(self._id, peer, trio.current_time())
         self._world.wake()
 
-    def ban(self, peer: PeerId, seconds: float, reason: str) -> None:
-        self.scores.ban(peer, "", int(seconds * 1000), self._now())
-        self.disconnect(peer)
-
     def _is_banned(self, peer: PeerId) -> bool:
-        return self.scores.is_banned(peer, self._now())
-
-    def _now(self) -> int:
-        return int(trio.current_time() * 1000)
+        return self.scores.is_banned(peer, now_milliseconds())

@@ -21,7 +21,6 @@ from libp2p.peer.id import ID
 from p2p.containment import GuardedHost, protocol_name
 from p2p.interface import (
     AnswerInvalid,
-    Handler,
     Limits,
     NetworkError,
     PeerId,
@@ -163,12 +162,6 @@ class Responder:
         self._limits = limits
         self.handlers: dict[str, StreamHandler] = {}
         self._open: dict[PeerId, int] = {}
-
-    def add(self, protocol: str, handler: Handler) -> None:
-        async def once(peer: PeerId, payload: bytes) -> AsyncGenerator[bytes, None]:
-            yield await handler(peer, payload)
-
-        self.handlers[protocol] = once
 
     async def respond(self, protocol: str, stream: Any) -> None:
         """Serve one of the library's streams, to its end."""
