@@ -3,15 +3,20 @@
 An *address* is text such as ``/ip4/192.0.2.1/tcp/30333/p2p/12D3KooW...`` (multiformats/multiaddr): ``ip4``, ``ip6``
 or ``dns``, one TCP port, and the id of who should answer. The *address book* remembers which of them answered, so
 that a restarted node finds its network again. What strangers say about addresses is kept apart from what was tried:
-it cannot push out a peer that answered, and one *group* of addresses (the first 16 bits of an IPv4 address, 32 of an
-IPv6 one) holds only `PER_GROUP` places, so that filling the book takes addresses from all over the world.
+it cannot push out a peer that answered. One *group* of addresses (the first 16 bits of an IPv4 address, 32 of an IPv6
+one) holds only `PER_GROUP` places, and one *subnet* (24 bits, or 48) of the public internet only `PER_SUBNET`, so that
+filling the book takes addresses from all over the world.
+
+The *reach* of an address says from where it means the same: this machine, a private network, or everywhere. Nobody is
+told, and nobody is believed about, an address of a smaller reach than his own: else a stranger could have this node
+dial the services of its own machine.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from random import Random
 
@@ -19,6 +24,7 @@ from p2p.interface import AddressInvalid, PeerId
 
 CAPACITY = 1024
 PER_GROUP = 32
+PER_SUBNET = 4
 FIRST_RETRY = 2_000
 LAST_RETRY = 600_000
 MOST_FAILURES = 10
@@ -45,6 +51,23 @@ class Address:
         if self.kind == "dns":
             return self.host
         return group_of(self.host)
+
+    @property
+    def subnet(self) -> str:
+        """As `subnet_of`; empty for a name."""
+        return "" if self.kind == "dns" else subnet_of(self.host)
+
+
+def reach_of(host: str) -> int:
+    """From where an IP address means the same: 0 this machine, 1 a private network, 2 everywhere."""
+    ip = ipaddress.ip_address(host)
+    return 0 if ip.is_loopback else 2 if ip.is_global else 1
+
+
+def subnet_of(host: str) -> str:
+    """Return the /24 or /48 that an IP address belongs to; empty within a private network, which has one owner."""
+    ip = ipaddress.ip_address(host)
+    return str(ipaddress.ip_network((ip, 24 if ip.version == 4 else 48), strict=False)) if ip.is_global else ""
 
 
 def group_of(host: str) -> str:
@@ -81,10 +104,19 @@ def parse_address(text: str) -> Address:
 class _Entry:
     address: Address
     trusted: bool
-    group: str
+    group: str = ""
+    subnet: str = ""
     answered: int = 0
+    is_old: bool = False
+    """It answered in an earlier run, but has not in this one."""
     failures: int = 0
     next_try: int = 0
+
+    def __post_init__(self) -> None:
+        self.move_to(self.address)
+
+    def move_to(self, address: Address) -> None:
+        self.address, self.group, self.subnet = address, address.group, address.subnet
 
 
 class AddressBook:
@@ -114,24 +146,43 @@ class AddressBook:
         known = self._entries.get(address.peer)
         if known is not None:
             if not known.answered and not known.trusted and known.failures:
-                known.address, known.group = address, address.group
+                known.move_to(address)
             return True
         if not trusted and not self._make_room(address):
             return False
-        self._entries[address.peer] = _Entry(address, trusted, address.group)
+        self._entries[address.peer] = _Entry(address, trusted)
         return True
 
+    def learn_from(self, host: str, texts: Iterable[str]) -> None:
+        """Take in what a peer at the IP address ``host`` says of others, as far as such a one can know it."""
+        for text in texts:
+            try:
+                address = parse_address(text)
+            except AddressInvalid:
+                continue
+            if address.kind != "dns" and reach_of(address.host) >= reach_of(host):
+                self.learn(text)
+
     def _make_room(self, address: Address) -> bool:
-        group = address.group
-        if sum(entry.group == group for entry in self._entries.values()) >= PER_GROUP:
+        group, subnet = address.group, address.subnet
+        others = [entry for entry in self._entries.values() if not entry.trusted]
+        if sum(entry.group == group for entry in others) >= PER_GROUP:
+            return False
+        if subnet and sum(entry.subnet == subnet for entry in others) >= PER_SUBNET:
             return False
         if len(self._entries) < CAPACITY:
             return True
         strangers = [peer for peer, entry in self._entries.items() if not entry.answered and not entry.trusted]
-        if not strangers:
+        lost = [peer for peer, entry in self._entries.items() if entry.failures >= MOST_FAILURES and not entry.trusted]
+        if not strangers and not lost:
             return False
-        del self._entries[self._random.choice(strangers)]
+        del self._entries[self._random.choice(strangers or lost)]
         return True
+
+    def on_seen(self, peer: PeerId, named: Address | None, now: int) -> None:
+        """A peer is connected. One that dialled this node has ``named`` where it listens, at the IP it came from."""
+        entry = self._entries.get(peer)
+        self.on_answered(peer, None if entry is not None and entry.trusted else named, now)
 
     def on_answered(self, peer: PeerId, address: Address | None, now: int) -> None:
         """A connection to a peer was made, at ``address`` when this node dialled it."""
@@ -140,10 +191,10 @@ class AddressBook:
             if entry is None:
                 if not self._make_room(address):
                     return
-                entry = self._entries[peer] = _Entry(address, False, address.group)
-            entry.address, entry.group = address, address.group
+                entry = self._entries[peer] = _Entry(address, False)
+            entry.move_to(address)
         if entry is not None:
-            entry.answered, entry.failures, entry.next_try = max(now, 1), 0, 0
+            entry.answered, entry.failures, entry.next_try, entry.is_old = max(now, 1), 0, 0, False
             self._save(self.dump())
 
     def on_failed(self, peer: PeerId, now: int) -> None:
@@ -157,17 +208,33 @@ class AddressBook:
         if entry.failures >= MOST_FAILURES and not entry.trusted and not entry.answered:
             del self._entries[peer]
 
-    def candidates(self, count: int, exclude: Collection[PeerId], now: int) -> list[Address]:
-        """Return up to ``count`` addresses worth a try: half of them at random, the rest by who answered last."""
+    def candidates(
+        self, count: int, exclude: Collection[PeerId], now: int, crowded: Collection[str] = ()
+    ) -> list[Address]:
+        """Return up to ``count`` addresses worth a try: half of them at random, the rest by who answered last.
+
+        At most one is of each subnet, and none of a ``crowded`` one; trusted ones are free of that.
+        """
         ready = [entry for peer, entry in self._entries.items() if peer not in exclude and entry.next_try <= now]
         self._random.shuffle(ready)
         lucky = ready[: count // 2]
         rest = sorted(ready[count // 2 :], key=lambda entry: (-int(entry.trusted), entry.failures, -entry.answered))
-        return [entry.address for entry in (lucky + rest)[:count]]
+        chosen: list[Address] = []
+        full = set(crowded) - {""}
+        for entry in lucky + rest:
+            if len(chosen) < count and (entry.trusted or entry.subnet not in full):
+                chosen.append(entry.address)
+                full |= {entry.subnet} - {""}
+        return chosen
 
-    def sample(self, count: int) -> list[str]:
-        """Return addresses that answered, for somebody who asks."""
-        answered = [str(entry.address) for entry in self._entries.values() if entry.answered and not entry.failures]
+    def sample(self, count: int, reach: int = 0) -> list[str]:
+        """Return addresses that answered in this run, for somebody who asks from an address of that reach."""
+        answered = [
+            str(entry.address)
+            for entry in self._entries.values()
+            if entry.answered and not entry.is_old and not entry.failures
+            if entry.address.kind != "dns" and reach_of(entry.address.host) >= reach
+        ]
         return self._random.sample(answered, min(count, len(answered)))
 
     def dump(self) -> bytes:
@@ -180,6 +247,8 @@ class AddressBook:
             texts = json.loads(data)
         except ValueError:
             return
-        for text in texts if isinstance(texts, list) else []:
-            if isinstance(text, str):
-                self.learn(text)
+        for text in texts[:CAPACITY] if isinstance(texts, list) else []:
+            if isinstance(text, str) and self.learn(text):
+                entry = self._entries[parse_address(text).peer]
+                if not entry.answered:
+                    entry.answered, entry.is_old = 1, True

@@ -64,7 +64,7 @@ class BaseHost(ABC):
         self, peer: PeerId, protocol: str, payload: bytes, *, limit: int, timeout: float
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]: ...
 
-    def _address_of(self, peer: PeerId) -> str:
+    def address_of(self, peer: PeerId) -> str:
         """The IP address of a connected peer, which shares the blame; empty where there is none."""
         return ""
 
@@ -107,7 +107,7 @@ class BaseHost(ABC):
     # Trust.
 
     def report(self, peer: PeerId, points: int, reason: str) -> None:
-        if self.scores.report(peer, self._address_of(peer), points, now_milliseconds()):
+        if self.scores.report(peer, self.address_of(peer), points, now_milliseconds()):
             _log.info("%s is banned: %s", peer, reason)
             self.disconnect(peer)
 
@@ -116,5 +116,5 @@ class BaseHost(ABC):
 
     def ban(self, peer: PeerId, seconds: float, reason: str) -> None:
         _log.info("%s is banned: %s", peer, reason)
-        self.scores.ban(peer, self._address_of(peer), int(seconds * 1000), now_milliseconds())
+        self.scores.ban(peer, self.address_of(peer), int(seconds * 1000), now_milliseconds())
         self.disconnect(peer)

@@ -15,6 +15,9 @@ from p2p.containment import Guard, GuardedHost
 from p2p.interface import AddressInUse, AddressInvalid, Peer, PeerId
 from p2p.pubsub import GuardedPubsub
 
+_RESOLVE_SECONDS = 5.0
+_MOST_RESOLVED = 4
+
 
 class Engine:
     """One build of the library's objects; the supervisor makes another when it fails."""
@@ -61,6 +64,19 @@ async def probe(address: Address) -> Address:
         if error.errno == errno.EADDRINUSE:
             raise AddressInUse(f"another program listens on {address}") from None
         raise AddressInvalid(f"{address}: {error.strerror}") from None
+
+
+async def resolve(address: Address) -> list[Address]:
+    """Return an address as IP addresses: itself, or what its name stands for; none when nobody knows the name."""
+    if address.kind != "dns":
+        return [address]
+    try:
+        with trio.fail_after(_RESOLVE_SECONDS):
+            found = await trio.socket.getaddrinfo(address.host, address.port, type=trio.socket.SOCK_STREAM)
+    except (OSError, UnicodeError, trio.TooSlowError):
+        return []
+    hosts = list(dict.fromkeys(str(entry[4][0]) for entry in found))[:_MOST_RESOLVED]
+    return [Address("ip6" if ":" in host else "ip4", host, address.port, address.peer) for host in hosts]
 
 
 async def close_host(host: GuardedHost) -> None:

@@ -21,10 +21,11 @@ from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
-from p2p.addresses import Address, AddressBook, parse_address
+from p2p.addresses import Address, AddressBook, parse_address, subnet_of
 from p2p.base_host import BaseHost, now_milliseconds
 from p2p.containment import Guard, GuardedHost, create_keys, protocol_name
-from p2p.engine import Engine, Notifee, close_host, first_error, probe
+from p2p.discovery import ASK_SECONDS, PeerExchange
+from p2p.engine import Engine, Notifee, close_host, first_error, probe, resolve
 from p2p.identify import read_addresses
 from p2p.interface import (
     AddressInUse,
@@ -48,6 +49,8 @@ from p2p.requests import Responder, ask, open_pipe
 
 _log = logging.getLogger(__name__)
 VIOLATION_POINTS = -50
+_CHOSEN_PEERS = 4
+"""Peers that a node dials however many have dialled it."""
 _MAINTENANCE_SECONDS = 2.0
 _RESTART_SECONDS = 1.0
 _CLOSE_SECONDS = 5.0
@@ -68,7 +71,7 @@ class SocketHost(BaseHost):
         listen: str = "/ip4/127.0.0.1/tcp/0",
         *,
         bootnodes: tuple[str, ...] = (),
-        target_peers: int = 8,
+        target_peers: int = 24,
         limits: Limits | None = None,
         parameters: GossipParameters | None = None,
         known: bytes = b"[]",
@@ -85,9 +88,11 @@ class SocketHost(BaseHost):
         for bootnode in bootnodes:
             self.book.learn(bootnode, trusted=True)
         self._responder = Responder(self._limits)
+        self._dialled: set[PeerId] = set()
         self._hosts: dict[PeerId, str] = {}
         self._engine: Engine | None = None
         self.restarts = 0
+        self._exchange = PeerExchange(self, self.book)
 
     def addresses(self) -> tuple[str, ...]:
         return () if self._engine is None else (f"{self._listen}/p2p/{self._id}",)
@@ -155,19 +160,26 @@ class SocketHost(BaseHost):
                 self._judge(engine, name, None, Verdict.IGNORE)
 
     async def _maintain(self, engine: Engine) -> None:
-        """Dial until there are enough peers."""
+        """Dial until there are enough peers, and enough of them this node's own choice: strangers may fill the rest."""
         while True:
-            missing = self._target_peers - len(engine.peers)
+            chosen = [peer.id for peer in engine.peers.values() if not peer.inbound]
+            most = self._target_peers
+            missing = max(most - len(engine.peers), min(most, _CHOSEN_PEERS) - len(chosen)) - len(self._dialled)
             if missing > 0:
-                for address in self.book.candidates(missing, engine.peers.keys(), now_milliseconds()):
-                    engine.nursery.start_soon(self._try_dial, str(address))
+                taken = engine.peers.keys() | self._dialled
+                crowded = {subnet_of(self._hosts[peer]) for peer in chosen if peer in self._hosts}
+                for address in self.book.candidates(missing, taken, now_milliseconds(), crowded):
+                    self._dialled.add(address.peer)
+                    engine.nursery.start_soon(self._try_dial, address)
             await trio.sleep(_MAINTENANCE_SECONDS)
 
-    async def _try_dial(self, address: str) -> None:
+    async def _try_dial(self, address: Address) -> None:
         try:
-            await self.dial(address)
+            await self.dial(str(address))
         except NetworkError as error:
             _log.debug("dialling %s: %s", address, error)
+        finally:
+            self._dialled.discard(address.peer)
 
     # What the library tells.
 
@@ -206,16 +218,25 @@ class SocketHost(BaseHost):
         try:
             with trio.move_on_after(self._limits.ping_timeout_seconds):
                 async with open_pipe(engine.host, peer, str(IDENTIFY)) as pipe:
-                    for address in await read_addresses(pipe, peer, self._hosts.get(peer, "")):
-                        self.book.learn(address)
-                self.book.on_answered(peer, None, now_milliseconds())
+                    named = await read_addresses(pipe, peer, self._hosts.get(peer, ""))
+                self.book.on_seen(peer, named[0] if named and connected.inbound else None, now_milliseconds())
         except Exception as error:
             _log.debug("identify of %s: %r", peer, error)
+        next_ask = trio.current_time()
         while engine.peers.get(peer) is connected:
+            if trio.current_time() >= next_ask:
+                next_ask = trio.current_time() + ASK_SECONDS
+                await self._ask_for_peers(peer)
             await trio.sleep(self._limits.ping_seconds)
             if engine.peers.get(peer) is connected and not await self._is_alive(engine, peer):
                 self.disconnect(peer)
                 return
+
+    async def _ask_for_peers(self, peer: PeerId) -> None:
+        try:
+            await self._exchange.ask(peer)
+        except NetworkError as error:
+            _log.debug("addresses from %s: %s", peer, error)
 
     async def _is_alive(self, engine: Engine, peer: PeerId) -> bool:
         question = self._random.randbytes(32)
@@ -237,27 +258,39 @@ class SocketHost(BaseHost):
         if not self._is_welcome(target.peer, target.host):
             raise PeerBanned(f"{target.peer} is banned, or this node itself")
         engine = self._running()
+        if target.peer in engine.peers:
+            return target.peer
+        reason: Exception = PeerUnreachable("it has no address")
+        for place in await resolve(target):
+            try:
+                if self.scores.is_address_banned(place.host, now_milliseconds()):
+                    raise PeerBanned(f"{place.host} is banned")
+                await self._connect(engine, place)
+            except AddressInvalid:
+                raise
+            except Exception as error:
+                reason = first_error(error)
+            else:
+                self.book.on_answered(target.peer, target, now_milliseconds())
+                return target.peer
+        self.book.on_failed(target.peer, now_milliseconds())
+        raise PeerUnreachable(f"{address}: {reason}") from None
+
+    async def _connect(self, engine: Engine, target: Address) -> None:
+        """Connect to an IP address, where the peer that it names must answer."""
         try:
             info = info_from_p2p_addr(Multiaddr(str(target)))
         except Exception:
-            raise AddressInvalid(f"{address}: no such peer id") from None
-        if target.peer in engine.peers:
-            return target.peer
-        store = engine.host.get_peerstore()
+            raise AddressInvalid(f"{target}: no such peer id") from None
         try:
-            store.clear_addrs(info.peer_id)
+            engine.host.get_peerstore().clear_addrs(info.peer_id)
         except Exception as error:
             _log.debug("no addresses of %s to forget: %r", target.peer, error)
         try:
             with trio.fail_after(2 * self._limits.handshake_seconds):
                 await engine.host.connect(info)
-        except Exception as error:
-            self.book.on_failed(target.peer, now_milliseconds())
-            raise PeerUnreachable(f"{address}: {first_error(error)}") from None
         finally:
             engine.host.swarm.unblock_peer(info.peer_id)  # a failed dial would bar the next for a minute [10]
-        self.book.on_answered(target.peer, target, now_milliseconds())
-        return target.peer
 
     def _running(self) -> Engine:
         if self._engine is None:
@@ -315,5 +348,5 @@ class SocketHost(BaseHost):
             for connection in engine.host.get_network().get_connections(ID.from_base58(peer)):
                 engine.nursery.start_soon(connection.muxed_conn.abort)  # type: ignore[attr-defined]
 
-    def _address_of(self, peer: PeerId) -> str:
+    def address_of(self, peer: PeerId) -> str:
         return self._hosts.get(peer, "")

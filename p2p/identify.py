@@ -13,8 +13,12 @@ _RECORD_BYTES = 16 * 1024
 _ADDRESSES = 8
 
 
-async def read_addresses(pipe: Pipe, peer: PeerId, seen_at: str) -> list[str]:
-    """Return the TCP addresses of a peer that it names itself; ``seen_at`` stands for "all my interfaces"."""
+async def read_addresses(pipe: Pipe, peer: PeerId, seen_at: str) -> list[Address]:
+    """Return the TCP addresses of a peer that it names itself, as far as they are where it was ``seen_at``.
+
+    A peer that listens on all its interfaces can be reached at that one. Others it may not name: whom it names would be
+    dialled by everybody who hears of it.
+    """
     data = await pipe.receive_varint_prefixed(_RECORD_BYTES)
     record = Identify()
     try:
@@ -27,6 +31,6 @@ async def read_addresses(pipe: Pipe, peer: PeerId, seen_at: str) -> list[str]:
             address = parse_address("/".join(str(Multiaddr(bytes(raw))).split("/")[:5]))
         except (AddressInvalid, ValueError, KeyError, TypeError):
             continue
-        host = seen_at if address.host in ("0.0.0.0", "::") else address.host
-        addresses.append(str(Address(address.kind, host, address.port, peer)))
+        if address.host in (seen_at, "0.0.0.0", "::"):
+            addresses.append(Address("ip6" if ":" in seen_at else "ip4", seen_at, address.port, peer))
     return addresses

@@ -133,6 +133,8 @@ class Limits:
     connections: int = 64
     connections_per_address: int = 16
     """Connections from one IP address, in whatever state; a newcomer over it is closed at once."""
+    connections_per_subnet: int = 24
+    """The same from one /24 or /48 of the public internet."""
     inbound_connections: int = 48
     """Of `connections`; the rest are left for peers that this node chose itself, against eclipse."""
     pending_handshakes: int = 32

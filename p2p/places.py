@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from p2p.addresses import subnet_of
 from p2p.interface import Limits
 
 
@@ -18,6 +19,7 @@ class Place:
     """One inbound connection. ``scope`` ends its handshake."""
 
     host: str
+    subnet: str
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     pending: bool = True
 
@@ -39,6 +41,9 @@ class Places:
     def admit(self, host: str) -> Place | None:
         """Give a place to a connection from ``host``; None when there is none to be had."""
         limits = self._limits
+        subnet = subnet_of(host)
+        if sum(place.subnet == subnet for place in self._places if subnet) >= limits.connections_per_subnet:
+            return None
         here = [place for place in self._places if place.host == host]
         waiting = [place for place in here if place.pending]
         if len(self._places) - self.pending >= limits.inbound_connections:
@@ -49,7 +54,7 @@ class Places:
             self._evict(waiting[0])
         elif self.pending >= limits.pending_handshakes:
             self._evict(next(place for place in self._places if place.pending))
-        place = Place(host)
+        place = Place(host, subnet)
         self._places.append(place)
         return place
 

@@ -7,7 +7,15 @@ from random import Random
 import pytest
 import trio
 
-from p2p.addresses import CAPACITY, MOST_FAILURES, PER_GROUP, AddressBook, parse_address
+from p2p.addresses import (
+    CAPACITY,
+    MOST_FAILURES,
+    PER_GROUP,
+    PER_SUBNET,
+    AddressBook,
+    parse_address,
+    reach_of,
+)
 from p2p.batching import BATCH_BYTES, BATCH_ITEMS, BATCH_TIME, Batcher, BatchInvalid, unbatch
 from p2p.inbox import Inbox
 from p2p.interface import AddressInvalid, Incoming, Limits, Peer, PeerConnected, PeerDisconnected
@@ -141,6 +149,79 @@ def test_one_owner_of_many_addresses_fills_only_a_part() -> None:
     assert addresses.get("good") is not None
 
 
+def test_one_subnet_of_the_internet_holds_few_places_and_a_private_one_many() -> None:
+    addresses = book()
+    for number in range(20):
+        addresses.learn(f"/ip4/8.8.8.{number}/tcp/1/p2p/id{number}")
+        addresses.learn(f"/ip4/10.0.0.{number}/tcp/1/p2p/home{number}")
+    assert len(addresses) == PER_SUBNET + 20
+
+
+def test_peers_are_chosen_from_different_subnets() -> None:
+    addresses = book()
+    for number in range(12):
+        addresses.learn(f"/ip4/8.8.{number % 3}.{number}/tcp/1/p2p/id{number}")
+    addresses.learn("/ip4/8.8.1.99/tcp/1/p2p/boot", trusted=True)
+    chosen = addresses.candidates(10, (), 0, crowded=("8.8.2.0/24", ""))
+    assert {"boot"} < {address.peer for address in chosen}
+    assert sorted(address.subnet for address in chosen if address.peer != "boot") in (
+        ["8.8.0.0/24"],
+        ["8.8.0.0/24", "8.8.1.0/24"],
+    )
+
+
+def test_nobody_is_believed_or_told_about_addresses_that_only_mean_something_elsewhere() -> None:
+    said = [
+        "/ip4/127.0.0.1/tcp/22/p2p/here",
+        "/ip4/10.0.0.1/tcp/22/p2p/home",
+        "/ip4/8.8.8.8/tcp/22/p2p/world",
+        "/dns/localhost/tcp/22/p2p/name",
+        "nonsense",
+    ]
+    for teller, believed in (("9.9.9.9", 1), ("10.0.0.2", 2), ("127.0.0.1", 3)):
+        addresses = book()
+        addresses.learn_from(teller, said)
+        assert len(addresses) == believed
+        for peer in ("here", "home", "world"):
+            addresses.on_answered(peer, None, 1)
+        assert len(addresses.sample(9, reach_of(teller))) == believed
+        assert len(addresses.sample(9, reach_of("9.9.9.9"))) == 1
+
+
+def test_only_what_answered_in_this_run_is_told() -> None:
+    addresses = book()
+    addresses.load(b'["/ip4/8.8.8.8/tcp/1/p2p/a", "/ip4/8.8.4.4/tcp/1/p2p/b"]')
+    addresses.learn("/ip4/9.9.9.9/tcp/1/p2p/stranger")
+    assert addresses.sample(9) == []
+    addresses.on_answered("a", None, 5)
+    assert addresses.sample(9) == ["/ip4/8.8.8.8/tcp/1/p2p/a"]
+    assert b"8.8.4.4" in addresses.dump()
+    assert b"9.9.9.9" not in addresses.dump()
+
+
+def test_a_peer_that_moved_is_known_at_its_new_address_but_a_boot_node_keeps_its_name() -> None:
+    addresses = book()
+    moved = parse_address("/ip4/10.0.0.9/tcp/7/p2p/a")
+    addresses.learn("/ip4/10.0.0.1/tcp/1/p2p/a")
+    addresses.on_seen("a", moved, 1)
+    assert addresses.get("a") == moved
+    addresses.learn("/dns/boot.example/tcp/1/p2p/boot", trusted=True)
+    addresses.on_seen("boot", parse_address("/ip4/10.0.0.9/tcp/7/p2p/boot"), 1)
+    assert str(addresses.get("boot")) == "/dns/boot.example/tcp/1/p2p/boot"
+
+
+def test_a_book_full_of_lost_peers_takes_new_ones() -> None:
+    addresses = book()
+    for number in range(CAPACITY):
+        where = parse_address(f"/ip4/{20 + number % 200}.{number // 200}.0.1/tcp/1/p2p/x{number}")
+        addresses.on_answered(where.peer, where, 0)
+    assert not addresses.learn("/ip4/10.0.0.1/tcp/1/p2p/new")
+    for _ in range(MOST_FAILURES):
+        addresses.on_failed("x7", 0)
+    assert addresses.learn("/ip4/10.0.0.1/tcp/1/p2p/new")
+    assert addresses.get("x7") is None
+
+
 def test_addresses_of_this_node_or_of_nobody_are_not_kept() -> None:
     addresses = book()
     for text in ("/ip4/192.0.2.1/tcp/1/p2p/me", "/ip4/192.0.2.1/tcp/1", "/ip4/192.0.2.1/tcp/0/p2p/a", "nonsense"):
@@ -154,35 +235,43 @@ def test_addresses_of_this_node_or_of_nobody_are_not_kept() -> None:
 
 def test_the_oldest_handshake_makes_room() -> None:
     places = Places(Limits(pending_handshakes=3, pending_per_address=2, connections_per_address=2))
-    first, second, third = (places.admit(host) for host in ("a", "b", "c"))
+    first, second, third = (places.admit(host) for host in ("10.0.0.1", "10.0.0.2", "10.0.0.3"))
     assert first is not None
     assert second is not None
     assert third is not None
-    places.admit("d")
+    places.admit("10.0.0.4")
     assert first.scope.cancel_called
-    assert places.admit("b") is not None
-    assert places.admit("b") is not None
+    assert places.admit("10.0.0.2") is not None
+    assert places.admit("10.0.0.2") is not None
     assert second.scope.cancel_called
     assert len(places) == 3
 
 
+def test_one_subnet_of_the_internet_takes_only_some_places() -> None:
+    places = Places(Limits(connections_per_subnet=3, inbound_connections=100, pending_handshakes=100))
+    taken = [places.admit(f"8.8.8.{number}") for number in range(5)]
+    assert [place is not None for place in taken] == [True] * 3 + [False] * 2
+    assert places.admit("8.8.9.1") is not None
+    assert all(places.admit(f"10.0.0.{number}") for number in range(5))
+
+
 def test_finished_handshakes_keep_their_places() -> None:
     places = Places(Limits(inbound_connections=3, connections_per_address=2))
-    here = [places.admit("a"), places.admit("a")]
+    here = [places.admit("10.0.0.1"), places.admit("10.0.0.1")]
     for place in here:
         assert place is not None
         assert places.on_connected(place)
-    assert places.admit("a") is None
-    other, late = places.admit("b"), places.admit("c")
+    assert places.admit("10.0.0.1") is None
+    other, late = places.admit("10.0.0.2"), places.admit("10.0.0.3")
     assert other is not None
     assert late is not None
     assert places.on_connected(other)
     assert not places.on_connected(late)
     places.release(late)
-    assert places.admit("d") is None
+    assert places.admit("10.0.0.4") is None
     places.release(other)
     places.release(other)
-    assert places.admit("d") is not None
+    assert places.admit("10.0.0.4") is not None
 
 
 # Batches.
