@@ -73,7 +73,7 @@ def test_a_chain_is_a_file_or_local(tmp_path: Path) -> None:
 
 def test_the_files_of_a_new_network_fit_together(tmp_path: Path) -> None:
     members = write_network(tmp_path, [(30334, 9945), (30335, 9946), (30333, 9944)])
-    assert [member.name for member in members] == ["validator-1", "validator-2", "full"]
+    assert [member.name for member in members] == ["validator-1", "validator-2", "rpc"]
     genesis = parse_genesis((tmp_path / "genesis.json").read_bytes())
     keys = {member.key for member in session.authorities_of(session.MEMBERS.get(build_genesis(genesis)))}
     signers = {
