@@ -5,6 +5,7 @@
     BlobError
     |-- BlobMismatch          the bytes do not hash to the name they were given
     |-- BlobQuotaExceeded     no room, by the account's or the store's capacity
+    |-- BlobDiskFull          the disk has no room left, whatever the quotas say
     |-- BlobOffsetMismatch    a resumed upload that does not continue where the stored part ends
     |-- BlobBusy              another request is uploading the same blob, or too many are being fetched
     |-- BlobMissing           neither this node nor a peer of it holds the blob
@@ -26,6 +27,10 @@ class BlobMismatch(BlobError):
 
 class BlobQuotaExceeded(BlobError):
     """The account's or the store's capacity does not allow this upload."""
+
+
+class BlobDiskFull(BlobError):
+    """The disk of the store takes no more; what arrived is kept, and the upload may continue when there is room."""
 
 
 class BlobOffsetMismatch(BlobError):

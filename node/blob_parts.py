@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
-from node.blob_errors import BlobError, BlobMismatch
+from node.blob_errors import BlobDiskFull, BlobError, BlobMismatch
 from node.blob_units import UNIT_BYTES, UnitHasher, compute_unit_root, unit_count, unit_length
 
 _ROOT_BYTES = 32
@@ -29,18 +28,25 @@ class Upload:
         self.path, self.root, self.size, self.owner = path, root, size, owner
         self._on_end = on_end
         self._unit_roots: list[bytes] | None = None
-        self._file: BinaryIO = path.open("ab")
+        # Without a buffer, since what a full disk does not take must not be tried again when the file is closed.
+        self._file = path.open("ab", buffering=0)
         self.offset = self._file.tell()
 
     def write(self, piece: bytes) -> None:
-        """Append bytes. Raises `BlobError` when more come than were announced."""
+        """Append bytes. Raises `BlobError` when more come than were announced, and `BlobDiskFull`."""
         if self.offset + len(piece) > self.size:
             raise BlobError(f"more than the announced {self.size} bytes arrived")
-        try:
-            self._file.write(piece)
-        except OSError as error:
-            raise BlobError(f"the blob cannot be written: {error.strerror}") from None
-        self.offset += len(piece)
+        rest = memoryview(piece)
+        while rest:
+            try:
+                written = self._file.write(rest)
+            except OSError as error:
+                raise BlobDiskFull(
+                    f"the blob cannot be written to {self.path.parent}: {error.strerror}; when there is room, send the "
+                    f"rest from byte {self.offset} on"
+                ) from None
+            self.offset += written
+            rest = rest[written:]
 
     def suspend(self) -> None:
         """Close and keep what arrived; the next upload of the same root continues there."""
@@ -58,7 +64,6 @@ class Upload:
 
         Raises `BlobMismatch` at the end, after discarding the part, when the bytes are not the named blob.
         """
-        self._file.flush()
         hasher = UnitHasher()
         for piece in read_pieces(self.path, 0, self.offset):
             hasher.update(piece)
@@ -71,7 +76,6 @@ class Upload:
 
     def sync(self) -> None:
         """Put the bytes on the disk. This only waits, so a caller with other work may run it in a thread."""
-        self._file.flush()
         os.fsync(self._file.fileno())
 
     def finish(self) -> None:

@@ -35,6 +35,7 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _STATUS_OF_ERROR = {
     "BlobMismatch": HTTPStatus.UNPROCESSABLE_ENTITY,
     "BlobQuotaExceeded": HTTPStatus.INSUFFICIENT_STORAGE,
+    "BlobDiskFull": HTTPStatus.INSUFFICIENT_STORAGE,
     "BlobOffsetMismatch": HTTPStatus.CONFLICT,
     "BlobBusy": HTTPStatus.CONFLICT,
     "BlobMissing": HTTPStatus.NOT_FOUND,
@@ -128,6 +129,10 @@ async def _put(node: NodeView, request: Request, root: bytes) -> Response:
         status = _STATUS_OF_ERROR.get(type(error).__name__, HTTPStatus.BAD_REQUEST)
         kept = node.blobs.partial_size(root)
         return _error(status, str(error), {"Upload-Offset": str(kept)})
+    except OSError as error:
+        return _error(
+            HTTPStatus.INSUFFICIENT_STORAGE, f"the blob cannot be stored on the node's disk: {error.strerror}"
+        )
 
 
 async def _receive(request: Request, upload: UploadView, size: int) -> Response:

@@ -50,6 +50,10 @@ class Network:
         child.signal(signal.SIGKILL)
         child.process.wait()
 
+    def close(self) -> None:
+        for client in self.clients:
+            client.close()
+
     def until(self, is_so: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
         """Wait for processes that nothing but asking them tells about."""
         pause, deadline = threading.Event(), time.monotonic() + patience
@@ -84,5 +88,4 @@ def running_network(folder: Path, validators: int, parameters: dict[str, Any] | 
                 client.head()
             yield network
         finally:
-            for client in network.clients:
-                client.close()
+            network.close()

@@ -66,12 +66,12 @@ def solvent(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str
 
 
 @contextlib.contextmanager
-def dev_process(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def dev_process(*arguments: str, **settings: Any) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """``solvent dev`` as a process of its own, and its address; killed at the end if it still runs."""
     command = [sys.executable, "-m", "cli.main", "dev", "--rpc-port", "0", *arguments]
     environment = {**os.environ, "COLUMNS": "200"}
     process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, **settings
     )
     assert process.stdout is not None
     try:
