@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from chain.importer import Importer
 from chain.ledger import Ledger, StatePruned, UnknownBlock
-from chain.messages import Announce, Extrinsics, decode_message
+from chain.messages import Announce, decode_message
 from chain.pool import Pool, PoolError
 from chain.slots import SlotClock, slot_of_header, verify_slot
 from chain.verify import validate_seal
@@ -52,10 +53,10 @@ def judge_announcement(
     return "accept", (hash_, header.number)
 
 
-def take_extrinsics(ledger: Ledger, pool: Pool, data: bytes, now: float) -> Verdict:
-    """Hand gossiped extrinsics to the pool; relay them when one of them was new and valid. `MalformedMessage`."""
+def take_extrinsics(ledger: Ledger, pool: Pool, items: Sequence[bytes], now: float) -> Verdict:
+    """Hand extrinsics of a peer to the pool. "accept" when one of them was new and valid, so that they go on."""
     verdict: Verdict = "ignore"
-    for raw in decode_message(Extrinsics, data).items:
+    for raw in items:
         try:
             pool.submit(raw, ledger.head_number, now)
             verdict = "accept"

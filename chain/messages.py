@@ -2,9 +2,9 @@
 
 *Topics* are gossiped to everybody: block announcements (`Announce`), extrinsics (`Extrinsics`), votes (`Votes`).
 *Protocols* are asked of one peer, a request against an answer: `Status`, blocks, justifications, catching up with the
-voters, warp proofs, state and blobs. All of it is canonical MessagePack, so there is one way to write each message, and
-a message that decodes is within its bounds: `decode_message` looks at the length before anything is allocated, and no
-sequence is longer than its type says. What a message *means* is for the receiver to judge.
+voters, warp proofs, state, pools and blobs. All of it is canonical MessagePack, so there is one way to write each
+message, and a message that decodes is within its bounds: `decode_message` looks at the length before anything is
+allocated, and no sequence is longer than its type says. What a message *means* is for the receiver to judge.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from runtime.errors import CodecError
 BLOCKS, EXTRINSICS, VOTES = "blocks", "extrinsics", "votes"
 """Names of the topics; the host adds the genesis hash."""
 
-STATUS, BLOCK_RANGE, FINALITY, CATCH_UP, WARP, STATE = (
+STATUS, BLOCK_RANGE, FINALITY, CATCH_UP, WARP, STATE, POOL = (
     "status/1",
     "blocks/1",
     "finality/1",
     "catch-up/1",
     "warp/1",
     "state/1",
+    "pool/1",
 )
 """Names of the protocols; the host adds the genesis hash."""
 BLOB_SIZE, BLOB_UNITS = "blob-size/1", "blob-units/1"
@@ -41,7 +42,11 @@ MAX_RANGE = 64
 """Blocks that one request may ask for."""
 MAX_RESPONSE_BYTES = 6 * 1024 * 1024
 """An answer stops before the block that would make it longer, but holds at least one."""
-MAX_BATCH = 256
+MAX_BATCH = 64
+"""Extrinsics of one message. Checking them keeps a node from everything else for some milliseconds."""
+SHORT_HASH_BYTES = 8
+MAX_KNOWN = 8192
+"""Extrinsics that a node says it has, when it asks for those of a peer's pool."""
 MAX_WARP_STEPS = 64
 MAX_STATE_ENTRIES = 8192
 UNIT_BYTES = 256 * 1024
@@ -174,6 +179,18 @@ class StateResponse(Record):
     complete: bool
 
 
+class PoolRequest(Record):
+    """Asks for extrinsics that wait in the peer's pool. ``known`` are the first 8 bytes of the hash of each it has."""
+
+    known: Annotated[bytes, Bounds(max_length=SHORT_HASH_BYTES * MAX_KNOWN)]
+
+
+class PoolResponse(Record):
+    """Extrinsics that the asker lacks; a full answer means that there may be more."""
+
+    items: Annotated[tuple[bytes, ...], Bounds(max_length=MAX_BATCH)]
+
+
 class BlobSizeRequest(Record):
     """Asks whether the sender holds a whole blob; who does not refuses."""
 
@@ -217,6 +234,8 @@ MAX_BYTES: dict[type[Record], int] = {
     WarpResponse: MAX_RESPONSE_BYTES,
     StateRequest: MAX_REQUEST_BYTES,
     StateResponse: MAX_RESPONSE_BYTES,
+    PoolRequest: SHORT_HASH_BYTES * MAX_KNOWN + 64,
+    PoolResponse: MAX_EXTRINSICS_BYTES,
     BlobSizeRequest: MAX_REQUEST_BYTES,
     BlobSize: MAX_REQUEST_BYTES,
     BlobUnitsRequest: MAX_REQUEST_BYTES,

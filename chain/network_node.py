@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Literal, Protocol
 
-from chain.effects import Commit, Effect, Judge, NewBest, NewFinalized, Publish, Punish
+from chain.effects import Commit, Effect, Judge, NewBest, NewFinalized, Punish
 from chain.evidence import EvidenceBook
 from chain.finality import (
     AskCatchUp,
@@ -35,6 +35,7 @@ from chain.messages import (
     FINALITY,
     MAX_REQUEST_BYTES,
     MAX_VOTES_BYTES,
+    POOL,
     STATUS,
     VOTES,
     Announce,
@@ -48,6 +49,7 @@ from chain.messages import (
     encode_message,
 )
 from chain.pool import Pool
+from chain.propagation import Propagation
 from chain.requests import Requests
 from chain.serve import answer, build_status
 from chain.slot_author import SlotAuthor
@@ -88,6 +90,7 @@ class ChainNode:
         self.clock = SlotClock(system.parameters(ledger.state()).block.slot_milliseconds)
         self.importer = Importer(ledger, self.clock, limits=limits)
         self.requests: Requests[NodeEffect] = Requests()
+        self.propagation = Propagation(ledger, pool, self.requests)
         self.sync = Sync(ledger, self.importer, self.requests)
         self.finality = Finality(ledger, self.clock, signer, gossip_seconds)
         self.evidence = EvidenceBook(ledger)
@@ -117,6 +120,7 @@ class ChainNode:
             self.importer.wake_at(now),
             self.sync.wake_at(now),
             self.finality.wake_at(now),
+            self.propagation.wake_at(),
         ]
         return max(min(moments), now)
 
@@ -192,7 +196,9 @@ class ChainNode:
     def on_peer_connected(self, peer: str, now: float) -> list[NodeEffect]:
         """A peer can be asked from now on."""
         self._connected[peer] = now + STATUS_SECONDS
-        return self._run(now, lambda later: self._ask_status(peer, later))
+        return self._run(
+            now, lambda later: self._ask_status(peer, later), lambda later: [*self.propagation.ask(peer, later)]
+        )
 
     def on_peer_disconnected(self, peer: str, now: float) -> list[NodeEffect]:
         """A peer is gone."""
@@ -213,7 +219,8 @@ class ChainNode:
                     self.sync.on_announced(peer, *wanted)
                 return [Judge(message, verdict), *self.importer.observe(decode_message(Announce, data).header)]
             if topic == EXTRINSICS:
-                return [Judge(message, take_extrinsics(self.ledger, self.pool, data, now))]
+                items = decode_message(Extrinsics, data).items
+                return [Judge(message, take_extrinsics(self.ledger, self.pool, items, now))]
             if topic == VOTES:
                 relay, effects = self.finality.on_gossip(decode_message(Votes, data), now)
                 asked = self._follow_later_set(peer, now) if Outdated() in effects else []
@@ -228,6 +235,8 @@ class ChainNode:
             if protocol == STATUS:
                 effects = self._run(now, lambda later: self._on_status(peer, data, later))
                 return encode_message(build_status(self.ledger)), effects
+            if protocol == POOL:
+                return self.propagation.answer(peer, data, now), []
             return answer(self.ledger, self.finality, protocol, data), []
         except MalformedMessage as error:
             return None, [Punish(peer, 50, f"a malformed request: {error}")]
@@ -245,6 +254,7 @@ class ChainNode:
             lambda later: [*self.importer.on_time(later)],
             lambda later: [*self.finality.on_time(later)],
             self._maintain,
+            lambda later: [*self.propagation.on_time(later, () if self.sync.is_behind else self._connected)],
         ]
         if self.author is not None and not self.sync.is_behind:
             self.author.on_time(now)
@@ -253,7 +263,7 @@ class ChainNode:
     def submit(self, raw: bytes, now: float) -> tuple[bytes, list[NodeEffect]]:
         """An extrinsic of this node's own user: its hash. Raises `PoolError` or `InvalidExtrinsic`."""
         hash_ = self.pool.submit(raw, self.ledger.head_number, now)
-        return hash_, [Publish(EXTRINSICS, encode_message(Extrinsics((raw,))))]
+        return hash_, [*self.propagation.send(raw, now)]
 
     # --- steps
 

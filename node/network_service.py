@@ -36,6 +36,7 @@ PROTOCOLS = (
     messages.CATCH_UP,
     messages.WARP,
     messages.STATE,
+    messages.POOL,
 )
 SHORTEST_WAIT = 0.002
 """Seconds between two looks at the clock, so that a deadline that stays overdue cannot keep the thread."""

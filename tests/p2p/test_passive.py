@@ -1,4 +1,4 @@
-"""Scores, addresses, places, batches and the inbox: the parts of p2p that wait for nothing."""
+"""Scores, addresses, places and the inbox: the parts of p2p that wait for nothing."""
 
 from __future__ import annotations
 
@@ -16,12 +16,10 @@ from p2p.addresses import (
     parse_address,
     reach_of,
 )
-from p2p.batching import BATCH_BYTES, BATCH_ITEMS, BATCH_TIME, Batcher, BatchInvalid, unbatch
 from p2p.inbox import Inbox
 from p2p.interface import AddressInvalid, Incoming, Limits, Peer, PeerConnected, PeerDisconnected
 from p2p.places import Places
 from p2p.scoring import BAN_SCORE, BAN_TIME, HALF_LIFE, IDS_PER_ADDRESS, MAX_PEERS, MAX_SCORE, Scores
-from runtime.codec import encode
 
 # Scores.
 
@@ -272,40 +270,6 @@ def test_finished_handshakes_keep_their_places() -> None:
     places.release(other)
     places.release(other)
     assert places.admit("10.0.0.4") is not None
-
-
-# Batches.
-
-
-def test_messages_wait_for_company_but_not_long() -> None:
-    batcher = Batcher()
-    assert batcher.deadline() is None
-    assert batcher.add(b"a", 100) is None
-    assert batcher.add(b"b", 150) is None
-    assert batcher.flush(100 + BATCH_TIME - 1) is None
-    frame = batcher.flush(100 + BATCH_TIME)
-    assert frame is not None
-    assert unbatch(frame) == (b"a", b"b")
-    assert batcher.flush(10**6) is None
-
-
-def test_a_full_batch_leaves_at_once_and_nothing_is_lost() -> None:
-    batcher, frames = Batcher(), []
-    items = [bytes([number % 256]) * (BATCH_BYTES // 3) for number in range(10)] + [b"s"] * (BATCH_ITEMS + 5)
-    for item in items:
-        frame = batcher.add(item, 0)
-        if frame is not None:
-            frames.append(frame)
-    last = batcher.flush(BATCH_TIME)
-    assert last is not None
-    assert [item for frame in [*frames, last] for item in unbatch(frame)] == items
-    assert len(frames) >= 4
-
-
-@pytest.mark.parametrize("frame", [b"", b"junk", encode(()), encode((1, 2)), encode((b"",) * (BATCH_ITEMS + 1))])
-def test_what_is_no_batch_is_refused(frame: bytes) -> None:
-    with pytest.raises(BatchInvalid):
-        unbatch(frame)
 
 
 # Inbox.
