@@ -33,6 +33,9 @@ ENTRYPOINT ["solvent"]
 
 FROM base AS worker
 COPY --from=build-worker /opt/solvent /opt/solvent
+ENV SOLVENT_URL=http://127.0.0.1:9944
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=6 \
+    CMD ["python", "-c", "import os; from urllib.request import urlopen; urlopen(os.environ['SOLVENT_URL'] + '/health', timeout=4)"]
 CMD ["worker", "--help"]
 
 FROM base AS node

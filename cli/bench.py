@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bench.report import Progress, Report, machine_line, silent
-from cli.output import console, print_json, print_table
+from cli.output import console, fail, print_json, print_table
 
 
 @click.group(name="bench")
@@ -59,6 +59,19 @@ def disputes(quick: bool, as_json: bool) -> None:
 def transfers(quick: bool, as_json: bool) -> None:
     """Signed transfers per second: authored, and imported cold and warm."""
     measure("transfers", quick, as_json)
+
+
+@command.command()
+@bench_options
+@click.option("--docker", is_flag=True, help="On the containers of docker-compose.yml instead of processes.")
+def recovery(quick: bool, as_json: bool, docker: bool) -> None:
+    """Seconds from a healed fault (kill, pause, disconnect, restart) until finality advances on every node."""
+    from bench.cluster import ClusterError
+
+    try:
+        measure("recovery", quick, as_json, docker=docker)
+    except ClusterError as error:
+        fail(str(error))
 
 
 @command.command()

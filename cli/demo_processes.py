@@ -112,9 +112,12 @@ class Family:
     ) -> None:
         self.stop_all()
 
-    def start(self, name: str, *arguments: str) -> Child:
-        """Start ``solvent`` with these arguments under a name, its output in ``<name>.log``."""
-        child = Child(name, solvent_command(*arguments), self.log_folder / f"{name}.log")
+    def start(self, name: str, *arguments: str, inside: Sequence[str] = ()) -> Child:
+        """Start ``solvent`` with these arguments under a name, its output in ``<name>.log``.
+
+        ``inside`` is a command that runs the command after it in other surroundings.
+        """
+        child = Child(name, [*inside, *solvent_command(*arguments)], self.log_folder / f"{name}.log")
         self.children[name] = child
         return child
 

@@ -27,6 +27,7 @@ from solvent.client import Client, ClientError
 
 STATUS_SECONDS = 5.0
 START_SECONDS = 120.0
+LOOPBACK = "127.0.0.1"
 FULL = "rpc"
 WORKERS = {"solver": "//Solver", "verifier": "//Verifier", "whistleblower": "//Whistleblower"}
 """The roles that ``--workers`` starts, and the development account of each."""
@@ -36,7 +37,7 @@ WORKERS = {"solver": "//Solver", "verifier": "//Verifier", "whistleblower": "//W
 class Member:
     """One node of the network: its name, which is also its folder, its ports, and its identity as a peer.
 
-    A validator also has the file with the password of its keys.
+    A validator also has the file with the password of its keys. ``host`` is the address it is found at.
     """
 
     name: str
@@ -44,11 +45,17 @@ class Member:
     rpc_port: int
     peer: str
     password_file: Path | None = None
+    host: str = LOOPBACK
 
     @property
     def address(self) -> str:
-        """Where the other nodes on this machine find it."""
-        return f"/ip4/127.0.0.1/tcp/{self.port}/p2p/{self.peer}"
+        """Where the other nodes find it."""
+        return f"/ip4/{self.host}/tcp/{self.port}/p2p/{self.peer}"
+
+    @property
+    def url(self) -> str:
+        """Where it answers RPC."""
+        return f"http://{self.host}:{self.rpc_port}"
 
     @property
     def is_validator(self) -> bool:
@@ -105,8 +112,9 @@ def _peer_id(folder: Path) -> str:
 def arguments_of(folder: Path, member: Member, members: list[Member]) -> list[str]:
     """What ``solvent`` is called with to run a member: a full node, or a validator with its keys."""
     arguments = ["node", "--chain", str(folder / "genesis.json"), "--base-path", str(folder / member.name)]
-    arguments += ["--name", member.name, "--listen-addr", f"/ip4/127.0.0.1/tcp/{member.port}"]
+    arguments += ["--name", member.name, "--listen-addr", f"/ip4/{member.host}/tcp/{member.port}"]
     arguments += ["--rpc-port", str(member.rpc_port)]
+    arguments += [] if member.host == LOOPBACK else ["--rpc-external"]
     if member.password_file is not None:
         arguments += ["--validator", "--password-file", str(member.password_file)]
     for other in members:
@@ -117,7 +125,7 @@ def arguments_of(folder: Path, member: Member, members: list[Member]) -> list[st
 
 def worker_arguments(folder: Path, role: str, member: Member) -> list[str]:
     """What ``solvent`` is called with to run a worker of that role, attached to a member."""
-    arguments = ["worker", role, "--suri", WORKERS[role], "--url", f"http://127.0.0.1:{member.rpc_port}"]
+    arguments = ["worker", role, "--suri", WORKERS[role], "--url", member.url]
     return [*arguments, "--work-dir", str(folder / "workers")]
 
 
@@ -175,7 +183,7 @@ def command(
 def run_network(folder: Path, members: list[Member], workers: bool) -> None:
     """Run all members as processes and tell how they do, until Ctrl-C or until one of them ends."""
     previous = signal.signal(signal.SIGTERM, _interrupt)
-    clients = {member.name: Client(f"http://127.0.0.1:{member.rpc_port}", patience=0.0) for member in members}
+    clients = {member.name: Client(member.url, patience=0.0) for member in members}
     try:
         with Family(folder / "logs") as family:
             for member in members:
@@ -183,8 +191,8 @@ def run_network(folder: Path, members: list[Member], workers: bool) -> None:
             say(f"Starting {len(members)} nodes; their logs are in {folder / 'logs'} ...")
             _wait_until_all_answer(clients, family)
             if workers:
-                for role in WORKERS:
-                    family.start(role, *worker_arguments(folder, role, members[-1]))
+                for number, role in enumerate(WORKERS):
+                    family.start(role, *worker_arguments(folder, role, members[number % len(members)]))
             _welcome(members[-1], workers)
             while True:
                 _fail_if_any_died(family)
@@ -200,12 +208,11 @@ def run_network(folder: Path, members: list[Member], workers: bool) -> None:
 
 def _welcome(full: Member, workers: bool) -> None:
     """What somebody who just started a network may do with it."""
-    url = f"http://127.0.0.1:{full.rpc_port}"
-    say(f"RPC      {url} (full node; validators have the ports after it)")
-    say(f"Try      solvent tx transfer --from //Alice --to //Bob 5 --url {url}")
+    say(f"RPC      {full.url} (full node; validators have the ports after it)")
+    say(f"Try      solvent tx transfer --from //Alice --to //Bob 5 --url {full.url}")
     if workers:
-        say(f"Workers  {', '.join(f'{role} as {suri}' for role, suri in WORKERS.items())}")
-        say(f"Try      solvent task submit examples/mnist.py --suri //Submitter --url {url}")
+        say(f"Workers  {', '.join(f'{role} as {suri}' for role, suri in WORKERS.items())}, each at another node")
+        say(f"Try      solvent task submit examples/mnist.py --suri //Submitter --url {full.url}")
     say("Ctrl-C stops everything.\n")
 
 

@@ -51,16 +51,16 @@ def has_status(client: Client, name: bytes, *statuses: str) -> bool:
 def test_a_network_of_validators_settles_an_honest_task_and_catches_a_cheat(tmp_path: Path) -> None:
     with running_network(tmp_path, 4, SHORT_BEACON) as network:
         network.until(lambda: network.all_final(1), "the first block is final on every node")
-        start_worker(network, "verifier", "verifier", "//Verifier", -1)
+        start_worker(network, "verifier", "verifier", "//Verifier", 1)
         start_worker(network, "whistleblower", "whistleblower", "//Whistleblower", -1)
-        start_worker(network, "solver", "solver", "//Solver", -1)
+        start_worker(network, "solver", "solver", "//Solver", 0)
         settle_over_a_crash(network)
         catch_a_cheat(network)
         assert network.agree()
 
 
 def settle_over_a_crash(network: Network) -> None:
-    """The node of all workers and a validator die while the task is on the market; both come back."""
+    """Two nodes, each with a worker, die while the task is on the market; both come back."""
     name = submit(network.full, 1)
     for member in (network.members[-1], network.members[0]):
         network.kill(member)
@@ -75,10 +75,10 @@ def catch_a_cheat(network: Network) -> None:
     """The only solver on the market gets one multiplication wrong and loses its stake over it, on every node."""
     network.family.stop("solver")
     eve = public_key(derive_seed("//Eve"))
-    start_worker(network, "cheat", "solver", "//Eve", -1, "--strategy", "corrupt")
+    start_worker(network, "cheat", "solver", "//Eve", 0, "--strategy", "corrupt")
     name = submit(network.full, 2)
     network.until(lambda: has_status(network.full, name, "disputed"), "somebody disputes the proof", SETTLING_SECONDS)
-    start_worker(network, "solver", "solver", "//Solver", -1)
+    start_worker(network, "solver", "solver", "//Solver", 0)
     network.until(lambda: has_status(network.full, name, "settled"), "the task settled", SETTLING_SECONDS)
     for client in network.clients:
         network.until(lambda one=client: has_status(one, name, "settled"), "every node has it")  # type: ignore[misc]
