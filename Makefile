@@ -7,7 +7,7 @@ SEEDS ?= 100
 KERNEL_SOURCES := $(wildcard ml/csrc/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help install format check test test-slow demo testnet sim bench clean
+.PHONY: help install format check test test-slow demo testnet sim sim-ci bench clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -47,6 +47,10 @@ testnet: $(STAMP)  ## Run four validators, a full node and three workers on this
 
 sim: $(STAMP)  ## Simulate networks with crashes, partitions and liars (SEEDS=1000)
 	@$(BIN)/solvent simulate --seeds $(SEEDS)
+
+sim-ci: $(STAMP)  ## The simulations of continuous integration: 100 networks, and 20 under harsher trouble
+	@$(BIN)/solvent simulate --seeds 100
+	@$(BIN)/solvent simulate --seeds 20 --harsh
 
 bench: $(STAMP)  ## Measure, as ratios in one run
 	$(BIN)/solvent bench exact

@@ -28,7 +28,13 @@ def run_seed(seed: int, slots: int, harsh: bool) -> Report | str:
 @click.command(name="simulate")
 @click.option("--seeds", default=100, show_default=True, help="How many networks.")
 @click.option("--first", default=0, show_default=True, help="The first seed.")
-@click.option("--slots", default=60, show_default=True, help="Slots of two seconds that each network runs.")
+@click.option(
+    "--slots",
+    default=60,
+    type=click.IntRange(min=20),
+    show_default=True,
+    help="Slots of two seconds that each network runs, and blocks that it finalizes.",
+)
 @click.option("--harsh", is_flag=True, help="Crash every node again and again, one partition after another (90 slots).")
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Processes.")
 def command(seeds: int, first: int, slots: int, harsh: bool, jobs: int) -> None:

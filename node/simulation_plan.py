@@ -60,6 +60,8 @@ class Plan:
     """Mean time from one user's extrinsic to the next."""
     work_seconds: tuple[float, ...] = ()
     """How long each node takes for one piece of work."""
+    blocks: int = 0
+    """The run goes on until so many blocks are final everywhere."""
 
     @property
     def count(self) -> int:
@@ -81,7 +83,8 @@ class Plan:
 
 
 def draw_plan(seed: int, slots: int = 60) -> Plan:
-    """The plan of a seed. The faults come in the first half, so that the second shows that the network recovers."""
+    """The plan of a seed, with as many blocks as slots. The faults come in the first half of the slots; the second
+    shows that the network recovers."""
     random = Random(f"plan {seed}")
     count = random.randint(4, 7)
     stakes = tuple(random.choice((100_000, 100_000, 100_000, 120_000)) for _ in range(count))
@@ -102,6 +105,7 @@ def draw_plan(seed: int, slots: int = 60) -> Plan:
         _draw_partitions(random, count, troubled),
         random.choice((1.0, 3.0, 10.0)),
         tuple(random.choice((0.001, 0.005, 0.02, 0.1)) for _ in range(count)),
+        slots,
     )
 
 
@@ -138,7 +142,7 @@ def draw_harsh_plan(seed: int) -> Plan:
     )
     extrinsic_seconds = random.choice((0.5, 2.0))
     work_seconds = tuple(random.choice((0.001, 0.02, 0.1)) for _ in range(count))
-    return Plan(seed, stakes, 90, link, liars, tuple(crashes), tuple(partitions), extrinsic_seconds, work_seconds)
+    return Plan(seed, stakes, 90, link, liars, tuple(crashes), tuple(partitions), extrinsic_seconds, work_seconds, 60)
 
 
 def _draw_liars(random: Random, stakes: tuple[int, ...]) -> dict[int, Fault]:

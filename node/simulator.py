@@ -42,8 +42,8 @@ EPOCH_SLOTS, ERA_SESSIONS = 8, 2
 """Short, so that a run of a minute sees authority sets come and go."""
 BREAK_SECONDS = 6.0
 """A connection over which nothing passes breaks after so long."""
-GRACE_SECONDS = 60.0
-"""How much longer than planned a run may take until the network has recovered."""
+GRACE_SECONDS = 120.0
+"""How much longer than planned a run may take until the network has recovered and made its blocks."""
 
 
 class SimulationFailed(SolventError):
@@ -177,21 +177,31 @@ class Simulation:
         self._run_until(healed_at)
         height = max((machine.finalized_number for machine in self.honest), default=0)
         recovered_at: float | None = None
-        while self.now < ends_at or recovered_at is None or self._is_anybody_at_large():
+        while self.now < ends_at or (missing := self._describe_missing(recovered_at)):
             if self.now >= ends_at + GRACE_SECONDS:
-                what = "an equivocation is not punished" if recovered_at else "finality has not resumed"
-                raise AssertionError(f"{what}: {self._describe()}")
+                raise AssertionError(f"{missing}: {self._describe()}")
             if self.now < ends_at:
                 self._accused |= accused_by(self.honest)
             self._run_until(self.now + 1.0)
             if recovered_at is None and has_recovered(self.honest, height, self._slot_of(healed_at)):
                 recovered_at = self.now
+        assert recovered_at is not None
         check_agreement(self.honest)
         liars = {self._account(index) for index in self.plan.liars}
         assert self._punished() <= liars, "an honest validator was slashed"
         for machine in self.honest:
             check_state(machine)
         return self._report(recovered_at - healed_at)
+
+    def _describe_missing(self, recovered_at: float | None) -> str:
+        """What has not happened yet that must before the run is over; empty when all has."""
+        if recovered_at is None:
+            return "finality has not resumed"
+        if self._is_anybody_at_large():
+            return "an equivocation is not punished"
+        if min(machine.finalized_number for machine in self.honest) < self.plan.blocks:
+            return f"{self.plan.blocks} blocks are not final"
+        return ""
 
     def _is_anybody_at_large(self) -> bool:
         """Whether somebody was accused in time, and is not punished yet in what is final everywhere."""
