@@ -102,6 +102,10 @@ class Pool:
         """The entry of that extrinsic, None when it does not wait here."""
         return self._entries.get(hash_)
 
+    def by_nonce(self, signer: bytes, nonce: int) -> PoolEntry | None:
+        """The entry that waits with that nonce of an account."""
+        return self._by_nonce.get((signer, nonce))
+
     def __iter__(self) -> Iterator[PoolEntry]:
         return iter(list(self._entries.values()))
 

@@ -21,6 +21,7 @@ from node.blob_exchange import StoredBlob
 from node.blobs import BlobStore
 from node.config import VERSION, NodeConfig
 from node.pins import find_pinned
+from rpc.bell import Bell
 from rpc.indexes import Indexes, follow
 from rpc.server import bind_socket, serve_rpc
 from rpc.view import FoundBlob
@@ -64,6 +65,7 @@ class BaseNode:
             config.blob_account_capacity,
             lambda owners: find_pinned(self.ledger.state(), owners),
         )
+        self.bell = Bell()
         self._wake = trio.Event()
         self._stop = trio.Event()
         self._failure: SolventError | None = None
@@ -106,7 +108,7 @@ class BaseNode:
         """Serve until `stop`, Ctrl-C or SIGTERM. The database is closed when this returns."""
         try:
             async with trio.open_nursery() as nursery:
-                await nursery.start(serve_rpc, self, self._listener, self._stop.wait)
+                self.server = await nursery.start(serve_rpc, self, self._listener, self._stop.wait, self.config.rpc)
                 await self._start(nursery)
                 if self.indexes is not None:
                     nursery.start_soon(follow, self.indexes, self._stop)

@@ -10,6 +10,7 @@ from chain.author import Signer
 from chain.pool import PoolLimits
 from chain.store import DEFAULT_WINDOW
 from node.keystore import development_signer
+from rpc.server import RpcSettings
 from runtime.crypto import to_ss58
 from runtime.genesis import GenesisError, build_genesis
 from runtime.pallets import system
@@ -69,6 +70,7 @@ class NodeConfig:
     state_window: int | None = DEVELOPMENT_WINDOW
     pool: PoolLimits = field(default_factory=PoolLimits)
     index: bool = True
+    rpc: RpcSettings = field(default_factory=RpcSettings)
 
     @property
     def database_path(self) -> Path:

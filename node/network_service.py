@@ -83,6 +83,7 @@ class NetworkNode(BaseNode):
         """Hand an extrinsic to the pool and tell the network."""
         hash_, effects = self.chain.submit(raw, self._now())
         self._dispatch(effects)
+        self.bell.ring()
         return hash_
 
     async def find_blob(self, root: bytes) -> FoundBlob:
@@ -190,8 +191,10 @@ class NetworkNode(BaseNode):
                 logger.info("%s loses %d points: %s", peer, points, reason)
                 self.host.report(peer, -points, reason)
             case NewBest(hash_, number):
+                self.bell.ring()
                 logger.debug("best block %d 0x%s", number, hash_.hex())
             case NewFinalized(hash_, number):
+                self.bell.ring()
                 self._on_finalized(number, hash_)
             case Equivocation(first, _):
                 logger.warning("an authority sealed two blocks for one slot, at height %d", first.number)

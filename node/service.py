@@ -54,6 +54,7 @@ class Node(BaseNode):
         """Hand an extrinsic to the pool and wake the block maker."""
         hash_ = self.pool.submit(raw, self.ledger.head_number, trio.current_time())
         self._wake.set()
+        self.bell.ring()
         return hash_
 
     async def _start(self, nursery: trio.Nursery) -> None:
@@ -105,6 +106,7 @@ class Node(BaseNode):
                 case NewBest(_, number, enacted, retracted):
                     self._on_new_best(number, enacted, retracted)
                 case NewFinalized(hash_, number):
+                    self.bell.ring()
                     logger.debug("finalized block %d 0x%s", number, hash_.hex())
 
     def _on_new_best(self, number: int, enacted: tuple[bytes, ...], retracted: tuple[bytes, ...]) -> None:

@@ -162,3 +162,12 @@ def _parse_number_or_hash(value: Any) -> int | bytes:
 
 TEXT = Kind("text", {"type": "string", "maxLength": MAX_TEXT}, _parse_text)
 NUMBER_OR_HASH = Kind("number or hash", {"oneOf": [NUMBER.schema, HASH.schema]}, _parse_number_or_hash)
+
+
+def _parse_subscription(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > 64:
+        raise WrongKind(f"expected the id that the subscription was answered with, got {describe(value)}")
+    return value
+
+
+SUBSCRIPTION = Kind("subscription", {"type": "string", "maxLength": 64}, _parse_subscription)

@@ -11,6 +11,7 @@ from rpc import (
     dispute_methods,
     explorer_methods,
     state_methods,
+    subscriptions,
     system_methods,
     task_methods,
     worker_methods,
@@ -29,6 +30,7 @@ for module in (
     task_methods,
     dispute_methods,
     worker_methods,
+    subscriptions,
 ):
     TABLE.merge(module.TABLE)
 

@@ -5,26 +5,48 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from rpc.errors import (
     BATCH_TOO_BIG,
     INTERNAL_ERROR,
     PARSE_ERROR,
+    RATE_LIMITED,
     TOO_BIG,
     InvalidRequest,
     RpcError,
 )
-from rpc.table import MethodTable
+from rpc.table import MethodTable, Sessions
 from rpc.view import NodeView
 
-MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_BATCH = 256
 
 logger = logging.getLogger("solvent.rpc")
 
 
-async def answer(table: MethodTable, node: NodeView, body: bytes, pause: Callable[[], Awaitable[None]]) -> bytes | None:
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: whether there is still something left of its rate, whether it may do what is for operators only, and
+    where its subscriptions live."""
+
+    address: str = ""
+    may_call: Callable[[str], bool] = lambda address: True
+    allows_unsafe: bool = True
+    session: Sessions | None = None
+
+
+ANYBODY = Caller()
+
+
+async def answer(
+    table: MethodTable,
+    node: NodeView,
+    body: bytes,
+    pause: Callable[[], Awaitable[None]],
+    caller: Caller = ANYBODY,
+    max_batch: int = MAX_BATCH,
+) -> bytes | None:
     """The response to one HTTP body; None when it held only notifications.
 
     ``pause`` is awaited between the calls of a batch, so that a long batch does not keep others waiting.
@@ -34,25 +56,25 @@ async def answer(table: MethodTable, node: NodeView, body: bytes, pause: Callabl
     except RpcError as error:
         return _dump(_failure(None, error))
     if not isinstance(message, list):
-        single = _answer_one(table, node, message)
+        single = _answer_one(table, node, message, caller)
         return None if single is None else _dump(single)
     if not message:
         return _dump(_failure(None, InvalidRequest("an empty batch")))
-    if len(message) > MAX_BATCH:
-        reason = f"The batch has {len(message)} calls; at most {MAX_BATCH} are allowed"
+    if len(message) > max_batch:
+        reason = f"The batch has {len(message)} calls; at most {max_batch} are allowed"
         return _dump(_failure(None, RpcError(BATCH_TOO_BIG, reason)))
     responses = []
     for item in message:
-        response = _answer_one(table, node, item)
+        response = _answer_one(table, node, item, caller)
         if response is not None:
             responses.append(response)
         await pause()
     return _dump(responses) if responses else None
 
 
-def too_big() -> bytes:
-    """The answer to a body above `MAX_BODY_BYTES`."""
-    return _dump(_failure(None, RpcError(TOO_BIG, f"Request is too big; at most {MAX_BODY_BYTES} bytes are allowed")))
+def too_big(most: int) -> bytes:
+    """The answer to a body above the bound."""
+    return _dump(_failure(None, RpcError(TOO_BIG, f"Request is too big; at most {most} bytes are allowed")))
 
 
 def _parse(body: bytes) -> Any:
@@ -67,12 +89,12 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _answer_one(table: MethodTable, node: NodeView, request: Any) -> dict[str, Any] | None:
+def _answer_one(table: MethodTable, node: NodeView, request: Any, caller: Caller) -> dict[str, Any] | None:
     identity = request.get("id") if isinstance(request, dict) else None
     if isinstance(identity, bool | float) or not isinstance(identity, str | int | None):
         return _failure(None, InvalidRequest("id must be a string, an integer or null"))
     try:
-        result = _call(table, node, request)
+        result = _call(table, node, request, caller)
         response: dict[str, Any] = {"jsonrpc": "2.0", "result": result, "id": identity}
     except InvalidRequest as error:
         return _failure(identity, error)
@@ -84,7 +106,7 @@ def _answer_one(table: MethodTable, node: NodeView, request: Any) -> dict[str, A
     return response if "id" in request else None
 
 
-def _call(table: MethodTable, node: NodeView, request: Any) -> Any:
+def _call(table: MethodTable, node: NodeView, request: Any, caller: Caller) -> Any:
     if not isinstance(request, dict):
         raise InvalidRequest("a request is an object")
     if request.get("jsonrpc") != "2.0":
@@ -95,7 +117,9 @@ def _call(table: MethodTable, node: NodeView, request: Any) -> Any:
     params = request.get("params")
     if params is not None and not isinstance(params, list | dict):
         raise InvalidRequest("params must be a list or an object")
-    return table.call(node, name, params)
+    if not caller.may_call(caller.address):
+        raise RpcError(RATE_LIMITED, "Rate limit exceeded: wait a minute, or send fewer calls")
+    return table.call(node, name, params, caller.session, caller.allows_unsafe)
 
 
 def _failure(identity: Any, error: RpcError) -> dict[str, Any]:

@@ -6,10 +6,10 @@ import difflib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from rpc.errors import InvalidParameter, InvalidRequest, MethodNotFound
-from rpc.kinds import Kind, WrongKind
+from rpc.errors import METHOD_NOT_FOUND, UNAVAILABLE, InvalidParameter, InvalidRequest, MethodNotFound, RpcError
+from rpc.kinds import SUBSCRIPTION, Kind, WrongKind
 from rpc.view import NodeView
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -17,12 +17,32 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One method. ``handler`` takes the node and the parsed parameters, and returns JSON."""
+    """One method. ``handler`` takes the node and the parsed parameters, and returns JSON.
+
+    That of a method with a ``notification`` returns a subscription, which ``unsubscribe`` ends. ``returns`` is the
+    JSON schema of the result. ``unsafe`` methods are for the operator alone.
+    """
 
     name: str
     parameters: dict[str, Kind]
     documentation: str
     handler: Callable[..., Any]
+    returns: dict[str, Any]
+    unsafe: bool = False
+    notification: str = ""
+    unsubscribe: str = ""
+    ends: bool = False
+    """Whether it ends a subscription."""
+
+
+class Sessions(Protocol):
+    """Where subscriptions live: a connection that can be written to at any time."""
+
+    def subscribe(self, method: Method, subscription: Any) -> str:
+        """Take a subscription and name it."""
+
+    def unsubscribe(self, method: Method, identity: str) -> bool:
+        """End it; whether there was one."""
 
 
 class MethodTable:
@@ -31,35 +51,84 @@ class MethodTable:
     def __init__(self) -> None:
         self.methods: dict[str, Method] = {}
 
-    def method(self, name: str, **parameters: Kind) -> Callable[[F], F]:
+    def method(self, name: str, /, *, unsafe: bool = False, **parameters: Kind) -> Callable[[F], F]:
         """Declare ``f(node, *parameters)`` as a method; its docstring is its documentation."""
 
         def register(handler: F) -> F:
-            declared = list(inspect.signature(handler).parameters)[1:]
-            if declared != list(parameters):
-                raise TypeError(f"{name} takes {declared} but declares {list(parameters)}")
-            documentation = inspect.cleandoc(handler.__doc__ or "")
-            if name in self.methods or not documentation:
-                raise TypeError(f"{name} is declared twice or has no documentation")
-            self.methods[name] = Method(name, parameters, documentation, handler)
+            self._add(Method(name, parameters, _document(name, handler, parameters), handler, _schema(handler), unsafe))
             return handler
 
         return register
 
+    def subscription(self, name: str, unsubscribe: str, notification: str, /, **parameters: Kind) -> Callable[[F], F]:
+        """Declare ``f(node, *parameters)``, which makes a subscription, and the method that ends one."""
+
+        def register(handler: F) -> F:
+            documentation = _document(name, handler, parameters)
+            named = {"type": "string", "description": "the subscription's id"}
+            self._add(Method(name, parameters, documentation, handler, named, False, notification, unsubscribe))
+            text = f"End a subscription of `{name}`; whether there was one."
+            ending = {"subscription": SUBSCRIPTION}
+            self._add(Method(unsubscribe, ending, text, _never, {"type": "boolean"}, False, "", "", ends=True))
+            return handler
+
+        return register
+
+    def _add(self, method: Method) -> None:
+        if method.name in self.methods:
+            raise TypeError(f"{method.name} is declared twice")
+        self.methods[method.name] = method
+
     def merge(self, other: MethodTable) -> None:
         """Take in the methods of another table."""
-        for name, method in other.methods.items():
-            if name in self.methods:
-                raise TypeError(f"{name} is declared twice")
-            self.methods[name] = method
+        for method in other.methods.values():
+            self._add(method)
 
-    def call(self, node: NodeView, name: str, params: Any) -> Any:
+    def call(
+        self, node: NodeView, name: str, params: Any, session: Sessions | None = None, allows_unsafe: bool = True
+    ) -> Any:
         """Parse ``params`` (a list, an object, or None), call the method and return its JSON. Raises `RpcError`."""
         method = self.methods.get(name)
         if method is None:
             close = difflib.get_close_matches(name[:80], self.methods, 1)
             raise MethodNotFound(name, close[0] if close else None)
-        return method.handler(node, *_bind(method, params))
+        if method.unsafe and not allows_unsafe:
+            raise RpcError(METHOD_NOT_FOUND, f"{name} is unsafe and not served here; see --rpc-methods")
+        arguments = _bind(method, params)
+        if not (method.notification or method.ends):
+            return method.handler(node, *arguments)
+        if session is None:
+            raise RpcError(UNAVAILABLE, f"{name} needs a WebSocket: open one at this same address")
+        if method.ends:
+            return session.unsubscribe(method, *arguments)
+        return session.subscribe(method, method.handler(node, *arguments))
+
+
+def _document(name: str, handler: Callable[..., Any], parameters: dict[str, Kind]) -> str:
+    declared = list(inspect.signature(handler).parameters)[1:]
+    if declared != list(parameters):
+        raise TypeError(f"{name} takes {declared} but declares {list(parameters)}")
+    documentation = inspect.cleandoc(handler.__doc__ or "")
+    if not documentation:
+        raise TypeError(f"{name} has no documentation")
+    return documentation
+
+
+def _schema(handler: Callable[..., Any]) -> dict[str, Any]:
+    """The JSON schema of what a handler says it returns; anything where it says ``Any``."""
+    kind = inspect.get_annotations(handler).get("return", "Any")
+    schemas: dict[str, dict[str, Any]] = {
+        "str": {"type": "string"},
+        "int": {"type": "integer"},
+        "bool": {"type": "boolean"},
+        "str | None": {"type": ["string", "null"]},
+        "list[str]": {"type": "array", "items": {"type": "string"}},
+    }
+    return schemas.get(kind, {})
+
+
+def _never(node: NodeView, identity: str) -> bool:
+    raise AssertionError("the session ends subscriptions")
 
 
 def _bind(method: Method, params: Any) -> list[Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from chain.ledger import Ledger
 from chain.pool import Pool
+from rpc.bell import Bell
 
 if TYPE_CHECKING:
     from rpc.indexes import Indexes
@@ -52,6 +53,8 @@ class NodeView(Protocol):
     version: str
     chain_name: str
     is_development: bool
+    bell: Bell
+    """Rings when the best or the finalized block changed, or an extrinsic came."""
 
     @property
     def ledger(self) -> Ledger:

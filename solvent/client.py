@@ -41,6 +41,7 @@ from solvent.errors import (
 )
 from solvent.outcomes import Outcome, bytes_of_hex, decode_event, read_outcome
 from solvent.transport import Transport
+from solvent.websocket import Subscription
 
 __all__ = [
     "BadAddress",
@@ -98,7 +99,7 @@ class Client:
 
     def __init__(self, url: str = "http://127.0.0.1:9944", timeout: float = 30.0, patience: float = 5.0) -> None:
         """``timeout`` bounds one request, ``patience`` how long an unreachable node is retried, both in seconds."""
-        self._transport = Transport(url, timeout, patience)
+        self._transport, self._timeout = Transport(url, timeout, patience), timeout
         self._known_facts: _ChainFacts | None = None
 
     @property
@@ -124,6 +125,11 @@ class Client:
     def batch(self, calls: list[tuple[str, list[Any]]]) -> list[Any]:
         """Several calls in one request; their results in order."""
         return self._transport.batch(calls)
+
+    def subscribe(self, method: str, *params: Any) -> Subscription:
+        """A subscription such as ``chain_subscribeNewHeads``, over a WebSocket of its own; close it, or use it as a
+        context. Raises `RpcFailed` or `NodeUnreachable`."""
+        return Subscription(self.url, method, params, self._timeout)
 
     def head(self) -> Header:
         """The best block's header."""

@@ -9,6 +9,7 @@
     │   └── SubmissionRefused    the pool did not take the extrinsic; ``reason`` names why
     ├── BadAnswer            the answer is not what the protocol says, or a proof does not hold
     ├── ExtrinsicExpired     the extrinsic can no longer be included; sign a new one
+    ├── SubscriptionEnded    the node closed the WebSocket
     ├── WaitTimedOut         it was not included in time, but still may be
     └── BlobFailed           a blob cannot be stored or read
 """
@@ -60,6 +61,10 @@ class ExtrinsicExpired(ClientError):
 
 class WaitTimedOut(ClientError):
     """No block included the extrinsic in the time allowed; a later one still may."""
+
+
+class SubscriptionEnded(ClientError):
+    """The node closed the WebSocket, or stopped: subscribe again, and ask for what was missed."""
 
 
 class BlobFailed(ClientError):

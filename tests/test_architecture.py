@@ -36,6 +36,7 @@ HOMES: dict[str, set[str]] = {
     "starlette": {"rpc"},
     "hypercorn": {"rpc"},
     "httpx": {"solvent"},
+    "wsproto": {"solvent"},
     "mnemonic": {"solvent/keys.py"},
     "click": {"cli"},
     "rich": {"cli"},

@@ -11,7 +11,7 @@ from chain.pool import Pool
 from node.config import development_genesis
 from node.keystore import development_signer
 from node.simulation_disk import MemoryDatabase
-from runtime.block import IMMORTAL, sign_extrinsic
+from runtime.block import IMMORTAL, Header, sign_extrinsic
 from runtime.codec import Record, encode
 from runtime.commitments import tensor_root
 from runtime.crypto import public_key, to_ss58
@@ -39,16 +39,18 @@ class LedgerChain:
     def state(self) -> Any:
         return self.ledger.state()
 
-    def read(self, descriptor: Any, key: Any = EVER) -> Any:
+    def read(self, descriptor: Any, key: Any = EVER, at: bytes | None = None) -> Any:
         return descriptor.get(self.state) if key is EVER else descriptor.get(self.state, key)
 
     def items(self, descriptor: Map[Any, Any]) -> Any:
         return list(descriptor.items(self.state))
 
-    def finalized_number(self) -> int:
-        return self.ledger.finalized_number
+    def head(self) -> Header:
+        return self.ledger.head_header()
 
-    def submit(self, key: bytes | str, pallet: str | Record, args: Record | None = None) -> Outcome:
+    def submit(
+        self, key: bytes | str, pallet: str | Record, args: Record | None = None, anchor: Header | None = None
+    ) -> Outcome:
         """As ``solvent.Client`` (seed, pallet, args), and as a test chain (suri, args)."""
         seed32 = seed(key) if isinstance(key, str) else key
         record = args if args is not None else pallet

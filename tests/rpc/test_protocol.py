@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.blobs import BlobStore
+from rpc.bell import Bell
 from rpc.errors import INTERNAL_ERROR
 from rpc.indexes import Indexes
 from rpc.kinds import NUMBER, optional
@@ -33,6 +34,7 @@ class View:
         self.ledger, self.pool = chain.ledger, chain.pool
         self.blobs = BlobStore(folder / "blobs", 1000, 1000)
         self.indexes = Indexes(folder / "index", chain.ledger)
+        self.bell = Bell()
 
     def submit(self, raw: bytes) -> bytes:
         return self.pool.submit(raw, self.ledger.head_number, 0.0)

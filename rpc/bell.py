@@ -1,0 +1,25 @@
+"""A bell: rung whenever something changed, heard by everybody who waits. It carries nothing, so nothing can pile up."""
+
+from __future__ import annotations
+
+import trio
+
+
+class Bell:
+    """Mutable. A listener that was busy while it rang learns from the count that it did."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._event = trio.Event()
+
+    def ring(self) -> None:
+        """Wake everybody."""
+        self.count += 1
+        self._event.set()
+        self._event = trio.Event()
+
+    async def wait(self, heard: int) -> int:
+        """Return when it rang more often than ``heard``: how often by now."""
+        while self.count == heard:
+            await self._event.wait()
+        return self.count
