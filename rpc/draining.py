@@ -1,5 +1,5 @@
-"""What an ASGI application leaves unread must still be taken from hypercorn: its reader waits for room in a short queue,
-and would wait for ever behind an application that has answered already and reads no more."""
+"""What an ASGI application leaves unread must still be taken from hypercorn, whose reader waits for room in a short
+queue, and would wait for ever behind an application that has answered already and reads no more."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ def drained(app: ASGIApp) -> ASGIApp:
     """The same application, whose leftovers are thrown away."""
 
     async def wrapper(scope: Scope, receive: Receive, send: Send) -> None:
+        gone = trio.Event()
+
+        async def receive_noting() -> Message:
+            message = await receive()
+            if message["type"].endswith(".disconnect"):
+                gone.set()
+            return message
+
         async def send_draining(message: Message) -> None:
             """The end of an answer waits for the queue; so does a close."""
             is_end = message["type"].endswith("response.body") and not message.get("more_body", False)
@@ -21,29 +29,18 @@ def drained(app: ASGIApp) -> ASGIApp:
                 await send(message)
                 return
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_drain, receive)
+                nursery.start_soon(_drain, receive_noting)
                 await send(message)
                 nursery.cancel_scope.cancel()
-
-        if scope["type"] != "websocket":
-            await app(scope, receive, send_draining)
-            return
-        gone = trio.Event()
-
-        async def receive_noting() -> Message:
-            message = await receive()
-            if message["type"] == "websocket.disconnect":
-                gone.set()
-            return message
 
         try:
             await app(scope, receive_noting, send_draining)
         finally:
-            if not gone.is_set():
+            if scope["type"] == "websocket" and not gone.is_set():
                 with trio.move_on_after(LAST_SECONDS, shield=True):
                     await send_draining({"type": "websocket.close", "code": 1011})
-                    while (await receive())["type"] != "websocket.disconnect":
-                        pass
+                    while not gone.is_set():
+                        await receive_noting()
 
     return wrapper
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
@@ -161,11 +162,36 @@ class Server:
 
 
 class Connection(TCPServer):
-    """hypercorn's connection, which does not outlive its peer: left alone, it waits for its idle timeout even then."""
+    """hypercorn's connection, which neither outlives its peer nor waits for itself.
+
+    Left alone it waits for its idle timeout even when the peer is gone; and a send that breaks tells the application
+    so, inside the very call for which the application waits.
+    """
+
+    _has_ended = False
+
+    async def protocol_send(self, event: Event) -> None:
+        if not isinstance(event, RawData):
+            await super().protocol_send(event)
+            return
+        try:
+            async with self.send_lock:
+                with trio.CancelScope(shield=True):
+                    await self.stream.send_all(event.data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self._task_group.spawn(self._on_broken)
+
+    async def _on_broken(self) -> None:
+        await self.protocol.handle(Closed())
 
     async def _read_data(self) -> None:
         await super()._read_data()
+        self._has_ended = True
         await self.idle_task.stop()
+
+    async def _idle_timeout(self) -> None:
+        if not self._has_ended:
+            await super()._idle_timeout()
 
 
 async def serve_rpc(
