@@ -126,7 +126,7 @@ class Bundle:
         test = decode_tensors(self.read(TEST_FILE), layout)
         given, target = (test[field.name] for field in record.fields[:2])
         found = predict(check_program(decode_program(record.evaluation)), state, record, given, threads)
-        return float((found == target.reshape(-1)).mean())
+        return float((found.reshape(-1) == target.reshape(-1)).mean())
 
 
 def save_bundle(
@@ -142,7 +142,7 @@ def save_bundle(
 def predict(
     evaluation: CheckedProgram, state: Mapping[str, np.ndarray], record: BundleRecord, given: np.ndarray, threads: int
 ) -> np.ndarray:
-    """The class with the largest logit for each sample, by the exact kernels."""
+    """The class with the largest logit (last dimension) for each sample, or place of one, by the exact kernels."""
     size, name = record.evaluation_batch, record.fields[0].name
     job = Job(
         program=evaluation.root,
@@ -162,5 +162,5 @@ def predict(
         batch = np.zeros((size, *given.shape[1:]), given.dtype)
         batch[: len(rows)] = rows
         result = executor.run_step(state, job, 0, {name: batch}, ())
-        classes.append(result.metrics["logits"].reshape(size, -1)[: len(rows)].argmax(axis=1))
+        classes.append(result.metrics["logits"][: len(rows)].argmax(axis=-1))
     return np.concatenate(classes)

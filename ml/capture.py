@@ -5,13 +5,13 @@ tensors, nothing is computed) and lowers it by the rules of ``ml.lowering``. The
 directly, one ``sgd`` node per parameter, with the learning rate read from the table of step scalars. The result is
 three programs: initialisation, one training step, and evaluation (logits of a batch).
 
-State names: ``model.<name>`` for parameters and buffers, ``momentum.<name>`` for SGD's momentum.
+State names: ``model.<name>`` for parameters and buffers, ``momentum.<name>`` for SGD's momentum, ``mean.<name>`` and
+``square.<name>`` for Adam's moments.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import operator
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,10 +25,12 @@ from torch import Tensor, nn
 from torch.func import functional_call, functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from ml.builder import Builder, Ref, Refused, UnsupportedOperator, float_bits
+from ml.builder import Builder, Ref, Refused, UnsupportedOperator
+from ml.initial import Draw, Normal, Uniform, UnsupportedInitialiser, initialise
 from ml.locations import BACKWARD, locate, locate_error
 from ml.lowering import RULES, Application
-from runtime.errors import SolventError
+from ml.lowering.views import OF_DTYPE
+from ml.optimizers import Optimizer, UnsupportedOptimizer, read_optimizer
 from runtime.vm.check import CheckedProgram, check_program
 from runtime.vm.job import Field
 from runtime.vm.program import Input, Program
@@ -37,15 +39,8 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 Preprocess = Callable[[Tensor], Tensor]
 TORCH_DTYPES = {"f32": torch.float32, "i32": torch.int32, "u8": torch.uint8}
 DTYPE_NAMES = {dtype: name for name, dtype in TORCH_DTYPES.items()}
-RATE = "lr"
-
-
-class UnsupportedOptimizer(SolventError):
-    """The optimizer, or one of its options, has no exact definition."""
-
-
-class UnsupportedInitialiser(SolventError):
-    """It is not known how a tensor is initialised; ``initial=`` of `capture_task` says it."""
+STATE_DTYPES = {**DTYPE_NAMES, torch.int64: "i32", torch.bool: "i32"}
+"""How buffers are kept: counters and masks as i32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,37 +63,43 @@ class CapturedTask:
 def capture_task(
     model: nn.Module,
     loss: Loss,
-    optimizer: torch.optim.SGD,
+    optimizer: torch.optim.Optimizer,
     fields: Sequence[Field],
     *,
     batch_size: int,
     steps: int,
     learning_rates: Sequence[float] | None = None,
     preprocess: Preprocess | None = None,
-    initial: Mapping[str, tuple[float, float]] | None = None,
+    initial: Mapping[str, tuple[float, float] | Draw] | None = None,
     evaluation_batch: int | None = None,
+    clip_norm: float | None = None,
 ) -> CapturedTask:
     """Capture the training of ``model`` on batches of ``fields``: the first is the input, the second the target.
 
     ``preprocess`` turns a batch of the input field into what the model takes; by default u8 becomes f32 times 1/255.
     ``learning_rates`` holds one rate per step, else the optimizer's own is used throughout. ``initial`` gives
-    (low, high) of a uniform distribution by parameter name, where the default of the module is not meant. Raises
-    `UnsupportedOperator`, `UnsupportedOptimizer` or `UnsupportedInitialiser`, naming what and where.
+    (low, high) of a uniform distribution, or a `Normal`, by parameter name, where the module's default is not meant.
+    ``clip_norm`` bounds the norm of all gradients together. Raises `UnsupportedOperator`, `UnsupportedOptimizer` or
+    `UnsupportedInitialiser`, naming what and where.
     """
-    settings = _read_optimizer(optimizer, model)
+    settings = read_optimizer(optimizer, model, clip_norm)
     prepare = preprocess or scale_bytes
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    rates = [settings.rate] * steps if learning_rates is None else list(learning_rates)
+    rates = [settings.first.rate] * steps if learning_rates is None else list(learning_rates)
     if len(rates) != steps:
         raise UnsupportedOptimizer(f"{len(rates)} learning rates for {steps} steps")
     return CapturedTask(
         train=_train_program(model, loss, fields, batch_size, prepare, settings, tensors),
-        init=_init_program(model, settings, tensors, initial or {}),
+        init=_init_program(model, settings, tensors, {name: _draw(given) for name, given in (initial or {}).items()}),
         evaluation=_evaluation_program(model, fields[0], evaluation_batch or batch_size, prepare, tensors),
-        scalar_names=(RATE,),
-        scalars=np.array(rates, dtype=np.float32).reshape(steps, 1),
+        scalar_names=settings.scalar_names(),
+        scalars=settings.table(rates),
         model_tensors={f"model.{name}": name for name in sorted(tensors)},
     )
+
+
+def _draw(given: tuple[float, float] | Draw) -> Draw:
+    return given if isinstance(given, Uniform | Normal) else Uniform(*given)
 
 
 def scale_bytes(batch: Tensor) -> Tensor:
@@ -106,62 +107,23 @@ def scale_bytes(batch: Tensor) -> Tensor:
     return batch.to(torch.float32) * (1 / 255) if batch.dtype == torch.uint8 else batch
 
 
-# -- Optimizer --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Sgd:
-    rate: float
-    momentum: float
-    weight_decay: float
-    nesterov: bool
-    trained: frozenset[str]
-    """Names of the parameters that the optimizer updates."""
-
-    @property
-    def attributes(self) -> tuple[int, int, int]:
-        return float_bits(self.momentum), float_bits(self.weight_decay), int(self.nesterov)
-
-    def buffers(self) -> list[str]:
-        """Names of the parameters that have a momentum tensor."""
-        return sorted(self.trained) if self.momentum else []
-
-
-def _read_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module) -> _Sgd:
-    if type(optimizer) is not torch.optim.SGD:
-        raise UnsupportedOptimizer(f"{type(optimizer).__name__}: only torch.optim.SGD has an exact definition so far")
-    if len(optimizer.param_groups) != 1:
-        raise UnsupportedOptimizer(f"{len(optimizer.param_groups)} parameter groups; use one")
-    group = optimizer.param_groups[0]
-    for option in ("dampening", "maximize"):
-        if group[option]:
-            raise UnsupportedOptimizer(f"SGD with {option}={group[option]} has no exact definition")
-    owned = {id(parameter) for parameter in group["params"]}
-    names = {name for name, parameter in model.named_parameters() if id(parameter) in owned and parameter.requires_grad}
-    if not names:
-        raise UnsupportedOptimizer("the optimizer holds no parameter of the model")
-    return _Sgd(
-        float(group["lr"]),
-        float(group["momentum"]),
-        float(group["weight_decay"]),
-        bool(group["nesterov"]),
-        frozenset(names),
-    )
-
-
 # -- Programs ---------------------------------------------------------------------------------------------------------
 
 
-def _state_inputs(tensors: Mapping[str, Tensor], momenta: Sequence[str]) -> list[Input]:
+KEY = Input(kind="key", name="key", dtype="u32", shape=(2,))
+
+
+def _state_inputs(tensors: Mapping[str, Tensor], kept: Sequence[tuple[str, str]]) -> list[Input]:
+    """Inputs for the model's tensors and for the optimizer's (state name, parameter) pairs, sorted."""
     entries = [_state_input(f"model.{name}", tensor) for name, tensor in tensors.items()]
-    entries += [_state_input(f"momentum.{name}", tensors[name]) for name in momenta]
+    entries += [_state_input(state, tensors[name]) for state, name in kept]
     return sorted(entries, key=lambda entry: entry.name)
 
 
 def _state_input(name: str, tensor: Tensor) -> Input:
-    if tensor.dtype not in DTYPE_NAMES:
-        raise UnsupportedInitialiser(f"{name} is {tensor.dtype}; state tensors are float32, int32 or uint8")
-    return Input(kind="state", name=name, dtype=DTYPE_NAMES[tensor.dtype], shape=tuple(tensor.shape))
+    if tensor.dtype not in STATE_DTYPES:
+        raise UnsupportedInitialiser(f"{name} is {tensor.dtype}; state tensors are float32, integers or bool")
+    return Input(kind="state", name=name, dtype=STATE_DTYPES[tensor.dtype], shape=tuple(tensor.shape))
 
 
 def _batch_input(field: Field, batch_size: int) -> Input:
@@ -174,38 +136,37 @@ def _train_program(
     fields: Sequence[Field],
     batch_size: int,
     prepare: Preprocess,
-    settings: _Sgd,
+    settings: Optimizer,
     tensors: Mapping[str, Tensor],
 ) -> Program:
-    trained = sorted(settings.trained)
+    trained = settings.trained
+    buffers = sorted(name for name, _ in model.named_buffers())
 
     def step(state: dict[str, Tensor], inputs: Tensor, target: Tensor) -> list[Tensor]:
+        """The loss, the gradients, and the buffers as the forward pass leaves them."""
+        state = state | {name: state[name].clone() for name in buffers}
         output = functional_call(model, state, (prepare(inputs),))
         value = loss(output, target.long() if target.dtype == torch.int32 else target)
-        return [value, *torch.autograd.grad(value, [state[name] for name in trained], materialize_grads=True)]
+        gradients = torch.autograd.grad(value, [state[name] for name in trained], materialize_grads=True)
+        return [value, *gradients, *(state[name] for name in buffers)]
 
     batch = [_batch_input(field, batch_size) for field in fields[:2]]
-    rate = Input(kind="scalar", name=RATE, dtype="f32", shape=())
-    builder = Builder([*_state_inputs(tensors, settings.buffers()), *batch, rate])
+    scalars = [Input(kind="scalar", name=name, dtype="f32", shape=()) for name in settings.scalar_names()]
+    builder = Builder([*_state_inputs(tensors, settings.buffers()), *batch, *scalars, KEY])
     numbers = {source.name: Ref(value) for value, source in enumerate(builder.inputs)}
     was_training = model.training
     model.train()
     try:
-        loss_ref, *gradients = _lower_function(model, builder, step, tensors, trained, batch, numbers)
+        loss_ref, *results = _lower_function(model, builder, step, tensors, trained, batch, numbers)
     finally:
         model.train(was_training)
     if builder.shape(loss_ref) != ():
         raise UnsupportedOperator("loss", "the loss function", f"gives shape {builder.shape(loss_ref)}, not one number")
     state = {f"model.{name}": numbers[f"model.{name}"].value for name in tensors}
-    for name, gradient in zip(trained, gradients, strict=True):
-        parameter = numbers[f"model.{name}"]
-        buffer = numbers.get(f"momentum.{name}") or builder.constant(0.0, builder.shape(parameter))
-        operands = [parameter, gradient, buffer, numbers[RATE]]
-        new_buffer, new_parameter = builder.emit_all("sgd", operands, settings.attributes)
-        state[f"model.{name}"] = new_parameter.value
-        if settings.momentum:
-            state[f"momentum.{name}"] = new_buffer.value
-    return builder.program(state, {"loss": loss_ref.value})
+    for name, ref in zip(buffers, results[len(trained) :], strict=True):
+        state[f"model.{name}"] = builder.materialise(ref).value
+    state |= settings.emit(builder, numbers, dict(zip(trained, results, strict=False)))
+    return builder.program(state, {"loss": builder.materialise(loss_ref).value})
 
 
 def _evaluation_program(
@@ -228,50 +189,16 @@ def _evaluation_program(
 
 
 def _init_program(
-    model: nn.Module, settings: _Sgd, tensors: Mapping[str, Tensor], initial: Mapping[str, tuple[float, float]]
+    model: nn.Module, settings: Optimizer, tensors: Mapping[str, Tensor], initial: Mapping[str, Draw]
 ) -> Program:
-    builder = Builder([Input(kind="key", name="key", dtype="u32", shape=(2,))])
+    builder = Builder([KEY])
     state = {}
     for name in sorted(tensors):
-        state[f"model.{name}"] = _initialise(builder, model, name, tensors[name], initial.get(name)).value
-    for name in settings.buffers():
-        state[f"momentum.{name}"] = builder.constant(0.0, tuple(tensors[name].shape)).value
+        start = initialise(builder, builder.key, model, name, tensors[name], initial.get(name))
+        state[f"model.{name}"] = start.value
+    for entry, name in settings.buffers():
+        state[entry] = builder.constant(0.0, tuple(tensors[name].shape)).value
     return builder.program(state, {})
-
-
-def _initialise(
-    builder: Builder, model: nn.Module, name: str, tensor: Tensor, bounds: tuple[float, float] | None
-) -> Ref:
-    """Constant tensors (norms, zeroed layers) stay constant; ``nn.Linear`` draws as PyTorch does by default."""
-    shape = tuple(tensor.shape)
-    if bounds is None:
-        first = tensor.detach().reshape(-1)[0]
-        if tensor.dtype == torch.float32 and bool((tensor == first).all()):
-            return builder.constant(float(first), shape)
-        owner, _, kind = name.rpartition(".")
-        module = model.get_submodule(owner)
-        if not isinstance(module, nn.Linear) or kind not in ("weight", "bias"):
-            raise UnsupportedInitialiser(
-                f"{name} of {type(module).__name__} has no default here: pass initial={{{name!r}: (low, high)}}"
-            )
-        # kaiming_uniform_(a=sqrt(5)) is uniform within sqrt(6 / ((1 + 5) fan_in)) = 1 / sqrt(fan_in), as is the bias.
-        limit = 1 / math.sqrt(module.in_features)
-        _require_default(name, tensor, limit)
-        bounds = -limit, limit
-    return builder.emit("uniform", [Ref(0)], (float_bits(bounds[0]), float_bits(bounds[1]), *shape))
-
-
-def _require_default(name: str, tensor: Tensor, limit: float) -> None:
-    """Refuse a tensor that cannot have been drawn within ``limit``: the task would silently start from other weights.
-
-    Of so many uniform draws the largest is far above nine tenths of the limit, or 10^-9 is the chance that it is not.
-    """
-    largest = float(tensor.detach().abs().max())
-    if largest > limit * (1 + 1e-6) or (tensor.numel() >= 200 and largest < 0.9 * limit):
-        raise UnsupportedInitialiser(
-            f"{name} was not initialised as nn.Linear does it, within {limit:.6g} of 0: the solver draws the weights "
-            f"anew, so pass initial={{{name!r}: (low, high)}}"
-        )
 
 
 # -- Tracing ----------------------------------------------------------------------------------------------------------
@@ -289,11 +216,12 @@ def _lower_function(
     """Trace function(state dict, *batch) and lower its graph; returns one `Ref` per result."""
     names = sorted(tensors)
     flags = [name in trained for name in names]
-    examples = [tensors[name].detach().clone().requires_grad_(flag) for name, flag in zip(names, flags, strict=True)]
+    examples = [_example(tensors[name]).requires_grad_(flag) for name, flag in zip(names, flags, strict=True)]
     examples += [torch.zeros(source.shape, dtype=TORCH_DTYPES[source.dtype]) for source in batch]
 
     def flat(*arguments: Tensor) -> list[Tensor]:
-        return function(dict(zip(names, arguments, strict=False)), *arguments[len(names) :])
+        state = {name: tensor.to(tensors[name].dtype) for name, tensor in zip(names, arguments, strict=False)}
+        return function(state, *arguments[len(names) :])
 
     traced = _trace(model, flat, examples)
     graph = traced
@@ -301,6 +229,11 @@ def _lower_function(
         graph = _trace(model, functionalize(traced, remove="mutations"), examples)
     arguments = [numbers[f"model.{name}"] for name in names] + [numbers[source.name] for source in batch]
     return _Walk(model, builder, graph, traced).run(arguments)
+
+
+def _example(tensor: Tensor) -> Tensor:
+    """A tensor as the state holds it."""
+    return tensor.detach().to(TORCH_DTYPES[STATE_DTYPES[tensor.dtype]], copy=True)
 
 
 def _trace(model: nn.Module, function: Callable[..., Any], examples: list[Tensor]) -> torch.fx.GraphModule:
@@ -367,9 +300,13 @@ class _Walk:
         result = node.meta.get("val")
         shape, dtype = (tuple(result.shape), result.dtype) if isinstance(result, Tensor) else ((), None)
         try:
-            return RULES[name](self.builder, Application(tuple(args), dict(kwargs), shape, dtype))
+            lowered = RULES[name](self.builder, Application(name, tuple(args), dict(kwargs), shape, dtype))
         except Refused as refusal:
             raise UnsupportedOperator(name, self._source(node), str(refusal)) from None
+        if isinstance(result, Tensor):
+            found = self.builder.dtype(lowered), self.builder.shape(lowered)
+            assert found == (OF_DTYPE[result.dtype], shape), f"{name} gives {shape}, its rule {found}"
+        return lowered
 
     def _constant(self, node: torch.fx.Node) -> Ref:
         value = getattr(self.graph, str(node.target))

@@ -4,7 +4,8 @@ It runs the file, so it is a process of its own, started by the command line for
 has a function ``build`` that returns (model, loss, optimizer) and the variables
 
 - ``DATA``: "mnist", a folder with IDX files, or a function that returns (train, test) mappings of field to array;
-- ``BATCH_SIZE``, ``STEPS``; optionally ``LEARNING_RATES`` (one a step), ``PREPROCESS``, ``INITIAL``.
+- ``BATCH_SIZE``, ``STEPS``; optionally ``LEARNING_RATES`` (one a step, or a function of the step), ``CLIP_NORM`` (bound
+  on the norm of all gradients together), ``PREPROCESS``, ``INITIAL``.
 
 See ``examples/mnist.py``. The first field is the model's input, the second the target.
 """
@@ -25,6 +26,7 @@ import torch
 from ml.bundle import BundleRecord, ModelTensor, save_bundle
 from ml.capture import CapturedTask, capture_task
 from ml.data import Dataset, load_mnist
+from ml.initial import noting_draws
 from ml.locations import noting_birthplaces
 from runtime.codec import encode
 from runtime.errors import SolventError
@@ -64,6 +66,7 @@ def capture_file(path: Path, folder: Path, steps: int | None = None, batch_size:
         preprocess=names.get("PREPROCESS"),
         initial=names.get("INITIAL"),
         evaluation_batch=EVALUATION_BATCH,
+        clip_norm=clip_norm(names.get("CLIP_NORM")),
     )
     record = build_record(captured, train, test, batch_size, steps)
     save_bundle(folder, record, train.fields, test.fields, captured.scalars.astype("<f4").tobytes())
@@ -82,7 +85,7 @@ def learning_rates(rates: Any, steps: int) -> list[float] | None:
     if rates is None:
         return None
     try:
-        numbers = [float(rate) for rate in rates]
+        numbers = [float(rates(step)) for step in range(steps)] if callable(rates) else [float(rate) for rate in rates]
     except (TypeError, ValueError) as error:
         raise TaskFileError(f"LEARNING_RATES must be a sequence of numbers, one a step: {error}") from None
     if len(numbers) < steps:
@@ -90,9 +93,16 @@ def learning_rates(rates: Any, steps: int) -> list[float] | None:
     return numbers[:steps]
 
 
+def clip_norm(bound: Any) -> float | None:
+    """The bound on the gradients' norm, or None."""
+    if bound is None or (isinstance(bound, int | float) and not isinstance(bound, bool) and bound > 0):
+        return bound
+    raise TaskFileError(f"CLIP_NORM is {bound!r}; it must be a number above 0")
+
+
 def build_parts(build: Callable[[], Any]) -> tuple[Any, Any, Any]:
     """What the task file's ``build`` returns: a module, a loss, an optimizer over the module's parameters."""
-    with noting_birthplaces():
+    with noting_birthplaces(), noting_draws():
         built = build()
     parts = tuple(built) if isinstance(built, Iterable) and not isinstance(built, torch.nn.Module) else (built,)
     if len(parts) != 3 or not isinstance(parts[0], torch.nn.Module) or not callable(parts[1]):

@@ -7,26 +7,25 @@ dimensions merged wherever every operand allows it, so that inner loops are long
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from ml.kernels import Instruction
+from ml.views import contiguous_strides
 from runtime.commitments import element_count
 from runtime.vm.check import CheckedProgram
+from runtime.vm.opcodes import OPCODES, Opcode
 from runtime.vm.operator_base import Application
-from runtime.vm.types import CANONICAL_NAN_F32
+from runtime.vm.operators_map import CODES, decode_line
+from runtime.vm.types import CANONICAL_NAN_F32, Kind, TensorType
 
 Shape = tuple[int, ...]
+INTEGER_OPERATIONS = {
+    "add": Opcode.ADD_I32, "sub": Opcode.SUB_I32, "mul": Opcode.MUL_I32, "equal": Opcode.EQUAL_I32,
+    "less": Opcode.LESS_I32,
+}  # fmt: skip
 BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "equal", "less", "less_equal", "relu_backward")
 UNARY_WORK = {"neg": 0.3, "abs": 0.3, "sqrt": 0.5, "exp": 4.0, "log": 6.0, "relu": 0.3}
 """Nanoseconds per element, one core: only to decide whether a second thread is worth waking."""
-
-
-def contiguous_strides(shape: Shape) -> Shape:
-    """Element strides of a C-ordered tensor."""
-    strides, step = [], 1
-    for size in reversed(shape):
-        strides.append(step)
-        step *= size
-    return tuple(reversed(strides))
 
 
 def broadcast_strides(shape: Shape, output: Shape) -> Shape:
@@ -58,8 +57,10 @@ def build_instruction(checked: CheckedProgram, node: int) -> Instruction:
     """The kernel instruction that computes every output of one node."""
     application = checked.application(node)
     op = checked.program.nodes[node].op
-    if op in BINARY:
+    if op in BINARY and application.inputs[0].dtype == "f32":
         return _binary(op, application)
+    if op in BINARY:
+        return _line(application, (op_code(INTEGER_OPERATIONS[op]), 0, 1))
     return _BUILDERS[op](op, application)
 
 
@@ -76,8 +77,13 @@ def _make(
     scalars: Shape = (),
     strides: tuple[Shape, ...] = (),
     in_place: tuple[tuple[int, int], ...] = (),
+    offsets: Shape = (),
+    code: Shape = (),
 ) -> Instruction:
-    return Instruction(op, sizes, node.input_values, _outputs(node), scalars, strides, int(nanoseconds), in_place)
+    outputs = _outputs(node)
+    return Instruction(
+        op, sizes, node.input_values, outputs, scalars, strides, int(nanoseconds), in_place, offsets, code
+    )
 
 
 def _binary(op: str, node: Application) -> Instruction:
@@ -93,6 +99,9 @@ def _unary(op: str, node: Application) -> Instruction:
 
 
 def _select(op: str, node: Application) -> Instruction:
+    if not node.inputs[0].shape == node.inputs[1].shape == node.inputs[2].shape:
+        opcode = Opcode.SELECT_F32 if node.outputs[0].dtype == "f32" else Opcode.SELECT_I32
+        return _line(node, (op_code(opcode), 0, 1, 2))
     count = node.outputs[0].elements
     kernel = "select" if node.outputs[0].dtype == "f32" else "select_word"
     return _make(kernel, node, (count,), 0.4 * count, in_place=((0, 1), (0, 2)))
@@ -133,6 +142,94 @@ def _cast(op: str, node: Application) -> Instruction:
     source, target = node.inputs[0].dtype, node.outputs[0].dtype
     count = node.outputs[0].elements
     return _make(f"{source}_to_{target}", node, (count,), 0.3 * count)
+
+
+def op_code(opcode: Opcode) -> int:
+    """The number of an operation in a map's line."""
+    return CODES.index(opcode)
+
+
+def _line(node: Application, step: Shape) -> Instruction:
+    """A node of one operation as a map."""
+    return _map("map", replace(node, attributes=(0, 1, len(node.inputs), *step)))
+
+
+def _map(op: str, node: Application) -> Instruction:
+    line = decode_line(node.attributes, node.inputs)
+    shape, inputs = node.outputs[0].shape, len(node.inputs)
+    sizes, merged = merge_dimensions(shape, [broadcast_strides(tensor.shape, shape) for tensor in node.inputs])
+    first = inputs + len(line.constants)
+    code = [len(line.kinds), len(line.constants), len(line.steps), *line.constants]
+    for slot in line.outputs:
+        code += [slot, int(line.kinds[slot] == Kind.F32)]
+    for number, (opcode, slots) in enumerate(line.steps):
+        code += [op_code(opcode), first + number, *slots, *(0,) * (3 - len(slots))]
+    work = element_count(shape) * sum(0.15 * OPCODES[opcode].gas for opcode, _ in line.steps)
+    whole = [number for number, tensor in enumerate(node.inputs) if tensor.shape == shape]
+    in_place = tuple((output, number) for output in range(len(node.outputs)) for number in whole)
+    return _make("map", node, sizes, work, strides=merged, in_place=in_place, code=tuple(code))
+
+
+def _batch_matmul(op: str, node: Application) -> Instruction:
+    first, second, rows, columns, inner = sizes = node.attributes[:5]
+    views = node.attributes[5:10], node.attributes[10:15]
+    return _make(
+        op, node, sizes, first * second * rows * columns * inner / 50, scalars=node.attributes[15:],
+        strides=tuple(view[1:] for view in views), offsets=tuple(view[0] for view in views),
+    )  # fmt: skip
+
+
+def _row_shape(tensor: TensorType) -> tuple[int, int]:
+    return element_count(tensor.shape[:-1]), tensor.shape[-1]
+
+
+def _row_kernel(op: str, node: Application) -> Instruction:
+    """Operators over rows of the last dimension; the main output may replace the first input."""
+    rows, columns = _row_shape(node.inputs[0])
+    scalars: Shape = (*node.attributes[:1], len(node.inputs))
+    if op == "layer_norm_backward":
+        scalars = (len(node.inputs),)
+    if op == "softmax":
+        matrix = node.inputs[0].shape[-2] if node.attributes[1] else 1
+        return _make(op, node, (rows, columns, matrix), 4 * rows * columns, scalars=node.attributes, in_place=((2, 0),))
+    return _make(op, node, (rows, columns), rows * columns, scalars=scalars)
+
+
+def _strided(op: str, node: Application) -> Instruction:
+    rank = len(node.attributes) // 2
+    instruction = _move(node, node.attributes[1 + rank :], node.outputs[0].shape)
+    return replace(instruction, offsets=(node.attributes[0],))
+
+
+def _pad(op: str, node: Application) -> Instruction:
+    before, apart = node.attributes[1::3], tuple(between + 1 for between in node.attributes[3::3])
+    is_float = node.outputs[0].dtype == "f32"
+    bits = node.attributes[0]
+    if is_float and bits & 0x7FFFFFFF > 0x7F800000:
+        bits = CANONICAL_NAN_F32
+    strides, shape = (before, apart, node.inputs[0].shape), node.outputs[0].shape
+    if not shape:
+        strides, shape = ((0,), (1,), (1,)), (1,)
+    return _make(op, node, shape, 0.5 * element_count(shape), scalars=(bits, int(is_float)), strides=strides)
+
+
+def _concat(op: str, node: Application) -> Instruction:
+    axis = node.attributes[0]
+    rows = element_count(node.outputs[0].shape[:axis])
+    widths = tuple((element_count(tensor.shape[axis:]),) for tensor in node.inputs)
+    count = node.outputs[0].elements
+    return _make(op, node, (rows,), 0.5 * count, scalars=(int(node.outputs[0].dtype == "f32"),), strides=widths)
+
+
+def _iota(op: str, node: Application) -> Instruction:
+    start, step, count = node.attributes
+    return _make(op, node, (count,), 0.3 * count, scalars=(start & 0xFFFFFFFF, step & 0xFFFFFFFF))
+
+
+def _rows_by_index(op: str, node: Application) -> Instruction:
+    table = node.inputs[0].shape[0] if op == "take_rows" else node.outputs[0].shape[0]
+    columns, places = node.outputs[0].shape[-1], node.inputs[1].elements
+    return _make(op, node, (places, columns, table), 0.5 * columns * (places + table))
 
 
 def _fill(op: str, node: Application) -> Instruction:
@@ -188,4 +285,14 @@ _BUILDERS: dict[str, Callable[[str, Application], Instruction]] = {
     "reshape": _reshape,
     "transpose": _transpose,
     "broadcast_to": _broadcast_to,
+    "map": _map,
+    "batch_matmul": _batch_matmul,
+    "block_square_sum": _flat,
+    "strided": _strided,
+    "pad": _pad,
+    "concat": _concat,
+    "iota": _iota,
+    "take_rows": _rows_by_index,
+    "scatter_rows": _rows_by_index,
+    **dict.fromkeys(("row_max", "softmax", "softmax_backward", "layer_norm", "layer_norm_backward"), _row_kernel),
 }

@@ -70,6 +70,9 @@ class Instruction:
     work: int = 0
     in_place: tuple[tuple[int, int], ...] = ()
     """(output, input) positions that may share a buffer, since equal indices read before they write."""
+    offsets: tuple[int, ...] = ()
+    code: tuple[int, ...] = ()
+    """The line of a map, as ``ml/csrc/map.h`` reads it."""
 
 
 def instruction_sets() -> tuple[str, ...]:
@@ -110,8 +113,10 @@ class Plan:
     def __init__(self, instructions: Sequence[Instruction], addresses: Sequence[int]) -> None:
         self.length = len(instructions)
         self._records = ffi.new("struct solvent_instruction[]", max(1, self.length))
-        for record, instruction in zip(self._records, instructions, strict=False):
+        self._codes = [ffi.new("int32_t[]", [_signed(word) for word in one.code]) for one in instructions]
+        for record, instruction, code in zip(self._records, instructions, self._codes, strict=False):
             _write(record, instruction, addresses)
+            record.code = code
 
     def run(self, pool: Pool, instruction_set: str, first: int, last: int, step: int) -> None:
         """Execute instructions first, ..., last - 1. Raises `FpuModeError` before anything is computed."""
@@ -124,10 +129,17 @@ class Plan:
             )
 
 
+def _signed(word: int) -> int:
+    return word - (1 << 32) if word >= 1 << 31 else word
+
+
 def _write(record: Any, instruction: Instruction, addresses: Sequence[int]) -> None:
     record.op = getattr(lib, f"OP_{instruction.op.upper()}")
     record.rank = len(instruction.sizes)
     record.work = instruction.work
+    record.inputs, record.outputs = len(instruction.inputs), len(instruction.outputs)
+    for index, offset in enumerate(instruction.offsets):
+        record.offset[index] = offset
     for index, size in enumerate(instruction.sizes):
         record.size[index] = size
     for index, bits in enumerate(instruction.scalars):

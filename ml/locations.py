@@ -16,7 +16,10 @@ from weakref import WeakKeyDictionary
 from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
-INSIDE = ("/torch/", "/ml/capture.py", "/ml/capture_file.py", "/ml/locations.py", "<eval_with_key>", "<string>")
+INSIDE = (
+    "/torch/", "/ml/capture.py", "/ml/capture_file.py", "/ml/locations.py", "/ml/initial.py", "<eval_with_key>",
+    "<string>",
+)  # fmt: skip
 """Parts of paths that are not the user's."""
 BACKWARD = "the backward pass"
 BIRTHPLACES: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()

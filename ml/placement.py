@@ -167,7 +167,8 @@ class _Compact:
     def _overwritten(
         self, index: int, instruction: Instruction, position: int, value: int, last_use: dict[int, int], taken: set[int]
     ) -> int | None:
-        """The storage of an input that this output may overwrite, if there is one."""
+        """The storage of an input that this output may overwrite, if there is one; best its own place in the state."""
+        dying = None
         for output, source in instruction.in_place:
             if output != position:
                 continue
@@ -175,12 +176,12 @@ class _Compact:
             same_size = self.checked.values[storage].bytes == self.checked.values[value].bytes
             if storage in taken or not same_size or last_use[storage] != index:
                 continue
-            if storage not in self.pinned:
-                return storage
             name = self.state_name.get(storage)
-            if name is not None and self.next_state.get(name) == value:
+            if storage in self.pinned and name is not None and self.next_state.get(name) == value:
                 return storage
-        return None
+            if dying is None and storage not in self.pinned:
+                dying = storage
+        return dying
 
     def _commit(self) -> None:
         """Copy the next state to where the program reads its state; first aside where copies could clash."""

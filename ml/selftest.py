@@ -12,8 +12,11 @@ from hashlib import blake2b
 import numpy as np
 
 from ml.kernels import Instruction, KernelMismatch, Plan, Pool
+from runtime.vm.opcodes import OPCODES
+from runtime.vm.operators_map import CODES
+from runtime.vm.types import Kind
 
-DIGEST = "de0064df1547f637e02553b666410310"
+DIGEST = "1accdc64c930c8ee2f1397cb87248d77"
 """blake2b-128 over the outputs of `CASES` in order; the same on every machine and instruction set."""
 
 ELEMENTS = 9600
@@ -61,6 +64,15 @@ def _matmul(rows: int, columns: int, inner: int, ta: int, tb: int) -> Instructio
     return Instruction("matmul", (rows, columns, inner), (TAME, TAMER), (OUT,), (ta, tb))
 
 
+def _step(code: int, *inputs: int) -> Instruction:
+    """A map of one operation; a choice takes labels as its condition, an operation on integers any words."""
+    count = len(OPCODES[CODES[code]].sources or ())
+    given = (LABELS, *inputs)[:count] if count == 3 else inputs[:count]
+    is_float = int(OPCODES[CODES[code]].result == Kind.F32)
+    line = (count + 1, 0, 1, count, is_float, code, count, *range(count), *(0,) * (3 - count))
+    return Instruction("map", (ELEMENTS,), given, (OUT,), strides=((1,),) * count, code=line)
+
+
 CASES: tuple[Instruction, ...] = (
     *(_matmul(*case) for case in ((7, 37, 257, 0, 0), (35, 9, 259, 0, 1), (64, 33, 100, 1, 0), (1, 70, 130, 1, 1))),
     _matmul(33, 2, 280, 0, 1),
@@ -89,7 +101,37 @@ CASES: tuple[Instruction, ...] = (
     Instruction("fill", (ELEMENTS,), (), (OUT,), (0x12345678,)),
     Instruction("move_f32", (120, 80), (WILD,), (OUT,), strides=((1, 120),)),
     Instruction("move_word", (ELEMENTS,), (WILD,), (OUT,), strides=((1,),)),
-)
+    *(_step(code, WILD, WILDER, LABELS) for code in range(len(CODES))),
+    *(_step(CODES.index(opcode), TAME) for opcode in CODES if OPCODES[opcode].sources == (Kind.F32,)),
+    Instruction(
+        "map", (80, 120), (TAME, RATE, TAMER), (OUT2, OUT), strides=((120, 1), (0, 0), (0, 1)),
+        code=(7, 1, 3, 0x3F8CCCCD, 5, 1, 6, 1, 2, 4, 0, 1, 0, 0, 5, 4, 2, 0, 16, 6, 5, 0, 0),
+    ),
+    Instruction(
+        "batch_matmul", (3, 2, 20, 17, 70), (TAME, TAMER), (OUT,), (1,), offsets=(3, 5),
+        strides=((1400, 0, 70, 1), (1190, 17, 1, 70)),
+    ),
+    _flat("block_square_sum", TAME),
+    Instruction("pad", (60, 70), (WILD,), (OUT,), (0x3F800000, 1), ((2, 3), (2, 1), (28, 60))),
+    Instruction("concat", (60,), (WILD, WILDER), (OUT,), (1,), ((70,), (30,))),
+    Instruction("iota", (ELEMENTS,), (), (OUT,), (0xFFFFFFF0, 3)),
+    Instruction("take_rows", (900, 10, 11), (WILD, LABELS), (OUT,)),
+    Instruction("scatter_rows", (900, 10, 11), (TAME, LABELS), (OUT,)),
+    Instruction("row_max", (600, 16), (WILD,), (OUT2, OUT)),
+    Instruction("softmax", (100, 70, 20), (TAME,), (OUT2, OUT3, OUT), (0x3F000000, 1)),
+    Instruction("softmax", (100, 70, 1), (WILD,), (OUT2, OUT3, OUT), (0x3F000000, 0)),
+    Instruction("softmax_backward", (100, 70), (TAME, TAMER), (OUT2, OUT), (0x3F000000,)),
+    *(
+        Instruction("layer_norm", (100, 70), (TAME, TAMER, WILD)[:count], (OUT2, OUT3, OUT), (0x3727C5AC, count))
+        for count in (1, 2, 3)
+    ),
+    *(
+        Instruction(
+            "layer_norm_backward", (100, 70), (TAME, TAMER, WILDER, TAME, TAMER)[:count], (OUT2, OUT3, OUT), (count,)
+        )
+        for count in (4, 5)
+    ),
+)  # fmt: skip
 
 
 def buffers() -> list[np.ndarray]:

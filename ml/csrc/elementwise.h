@@ -161,7 +161,7 @@ static void select_where(const struct solvent_instruction *in, int part, int par
 
 /* reshape, transpose and broadcast_to: out is contiguous, in[0] is read through strides. */
 #define MOVE(type, expression) { \
-        const type *source = (const type *)in->in[0] + at.offset[0]; \
+        const type *source = (const type *)in->in[0] + in->offset[0] + at.offset[0]; \
         type *out = (type *)in->out[0] + row * n; \
         INDEPENDENT \
         for (int64_t i = first; i < end; i++) { type x = source[i * stride]; out[i] = expression; } \

@@ -166,3 +166,29 @@ static void matmul(const struct solvent_instruction *in, int part, int parts, fl
     for (int64_t j = columns.first; j < columns.last; j++)
         multiply_panel(p, rows, q, j * WIDTH, inner, in->out[0], out_row, out_column, scratch);
 }
+
+/* size: B1, B2, M, N, K. stride[0]: A along B1, B2, M, K; stride[1]: B along B1, B2, K, N. scalar: 1 for [B1, M, B2, N].
+ * Parts share the products; where there are fewer of them than parts, the rows of each. */
+static void batch_matmul(const struct solvent_instruction *in, int part, int parts, float *scratch) {
+    int64_t second = in->size[1], m = in->size[2], n = in->size[3], inner = in->size[4], count = in->size[0] * second;
+    const int64_t *sa = in->stride[0], *sb = in->stride[1];
+    int64_t row_step = in->scalar[0] ? second * n : n;
+    int split = count < parts;
+    struct share mine = split ? (struct share){0, count} : share_of(count, part, parts);
+    struct share rows = split ? share_of(m, part, parts) : (struct share){0, m};
+    if (rows.first >= rows.last) return;
+    for (int64_t b = mine.first; b < mine.last; b++) {
+        int64_t outer = b / second, batch = b % second;
+        const float *a_at = (const float *)in->in[0] + in->offset[0] + outer * sa[0] + batch * sa[1];
+        const float *b_at = (const float *)in->in[1] + in->offset[1] + outer * sb[0] + batch * sb[1];
+        float *out = (float *)in->out[0] + (in->scalar[0] ? outer * m * second * n + batch * n : b * m * n);
+        struct side left = {a_at + rows.first * sa[2], rows.last - rows.first, sa[2], sa[3]};
+        struct side right = {b_at, n, sb[3], sb[2]};
+        out += rows.first * row_step;
+        int swap = cost_of(right, left, inner, 1) < cost_of(left, right, inner, 0);
+        struct side p = swap ? right : left, q = swap ? left : right;
+        struct share all = {0, p.count};
+        for (int64_t j = 0; j < (q.count + WIDTH - 1) / WIDTH; j++)
+            multiply_panel(p, all, q, j * WIDTH, inner, out, swap ? 1 : row_step, swap ? row_step : 1, scratch);
+    }
+}

@@ -5,6 +5,10 @@
 #include "transcendental.h"
 #include "elementwise.h"
 #include "rows.h"
+#include "approximations.h"
+#include "map.h"
+#include "places.h"
+#include "normal.h"
 
 static void run(const struct solvent_instruction *in, uint32_t step, int part, int parts, float *scratch) {
     switch (in->op) {
@@ -25,6 +29,19 @@ static void run(const struct solvent_instruction *in, uint32_t step, int part, i
         case OP_FILL: fill(in, part, parts); break;
         case OP_UNIFORM: uniform(in, step, part, parts); break;
         case OP_MOVE_F32: case OP_MOVE_WORD: case OP_MOVE_BYTE: move_strided(in, part, parts); break;
+        case OP_MAP: map_line(in, part, parts, scratch); break;
+        case OP_BATCH_MATMUL: batch_matmul(in, part, parts, scratch); break;
+        case OP_BLOCK_SQUARE_SUM: block_square_sum(in, part, parts); break;
+        case OP_PAD: pad(in, part, parts); break;
+        case OP_CONCAT: concat(in, part, parts); break;
+        case OP_IOTA: iota(in, part, parts); break;
+        case OP_TAKE_ROWS: take_rows(in, part, parts); break;
+        case OP_SCATTER_ROWS: scatter_rows(in, part, parts); break;
+        case OP_ROW_MAX: row_max(in, part, parts); break;
+        case OP_SOFTMAX: softmax(in, part, parts); break;
+        case OP_SOFTMAX_BACKWARD: softmax_backward(in, part, parts); break;
+        case OP_LAYER_NORM: layer_norm(in, part, parts); break;
+        case OP_LAYER_NORM_BACKWARD: layer_norm_backward(in, part, parts); break;
         default: break;
     }
 }

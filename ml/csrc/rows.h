@@ -70,6 +70,24 @@ static void block_sum(const struct solvent_instruction *in, int part, int parts)
         ((float *)in->out[0])[b] = row_total((const float *)in->in[0] + b * SPAN, n - b * SPAN < SPAN ? n - b * SPAN : SPAN);
 }
 
+static void block_square_sum(const struct solvent_instruction *in, int part, int parts) {
+    enum { SPAN = 4096, PIECE = 256 };
+    int64_t n = in->size[0];
+    struct share mine = share_of((n + SPAN - 1) / SPAN, part, parts);
+    for (int64_t b = mine.first; b < mine.last; b++) {
+        int64_t end = n - b * SPAN < SPAN ? n - b * SPAN : SPAN;
+        const float *x = (const float *)in->in[0] + b * SPAN;
+        float sums[16] = {0}, squares[PIECE];
+        for (int64_t i = 0; i < end; i += PIECE) {
+            int64_t count = end - i < PIECE ? end - i : PIECE;
+            INDEPENDENT
+            for (int64_t j = 0; j < count; j++) squares[j] = x[i + j] * x[i + j];
+            add_to_lanes(sums, squares, count);
+        }
+        ((float *)in->out[0])[b] = fold(sums);
+    }
+}
+
 /* The largest of n values, NaN winning and +0 above -0: associative, so any order of comparison gives the same bits. */
 INLINE float row_maximum(const float *x, int64_t n) {
     float best[16];

@@ -12,8 +12,9 @@
 #include <stdint.h>
 
 #define SOLVENT_RANK 8
-#define SOLVENT_INPUTS 4
-#define SOLVENT_OUTPUTS 3
+#define SOLVENT_INPUTS 8
+#define SOLVENT_OUTPUTS 4
+#define SOLVENT_SCALARS 16
 
 enum solvent_op {
     OP_MATMUL,
@@ -27,20 +28,28 @@ enum solvent_op {
     OP_U8_TO_F32, OP_I32_TO_F32, OP_U32_TO_F32, OP_F32_TO_I32, OP_U8_TO_I32,
     OP_FILL, OP_UNIFORM,
     OP_MOVE_F32, OP_MOVE_WORD, OP_MOVE_BYTE,
+    OP_MAP, OP_BATCH_MATMUL, OP_BLOCK_SQUARE_SUM, OP_PAD, OP_CONCAT, OP_IOTA,
+    OP_TAKE_ROWS, OP_SCATTER_ROWS, OP_ROW_MAX,
+    OP_SOFTMAX, OP_SOFTMAX_BACKWARD, OP_LAYER_NORM, OP_LAYER_NORM_BACKWARD,
     OP_COUNT
 };
 
-/* rank, size, stride: the output's shape, outermost first, and the element strides of in[0] and in[1] along it (0 where
- * an input is broadcast). Operators with a fixed layout use size alone: matmul (m, n, k), row operators (rows, columns),
- * flat ones (elements). scalar: f32 bit patterns and flags, as the operator lists them. work: estimated nanoseconds. */
+/* rank, size, stride: the output's shape, outermost first, and the element strides of each input along it (0 where an
+ * input is broadcast), read from element offset[i] on. Operators with a fixed layout use size alone: matmul (m, n, k), row
+ * operators (rows, columns), flat ones (elements). scalar: f32 bit patterns and flags, as the operator lists them. code: the
+ * line of a map, as in map.h. work: estimated nanoseconds. */
 struct solvent_instruction {
     int32_t op;
     int32_t rank;
-    uint32_t scalar[4];
+    int32_t inputs;
+    int32_t outputs;
+    uint32_t scalar[SOLVENT_SCALARS];
     int64_t size[SOLVENT_RANK];
-    int64_t stride[2][SOLVENT_RANK];
+    int64_t stride[SOLVENT_INPUTS][SOLVENT_RANK];
+    int64_t offset[2];
     const void *in[SOLVENT_INPUTS];
     void *out[SOLVENT_OUTPUTS];
+    const int32_t *code;
     int64_t work;
 };
 

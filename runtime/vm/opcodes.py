@@ -14,6 +14,7 @@ from functools import cache, partial
 
 from runtime.errors import VmHalt
 from runtime.vm import softfloat as sf
+from runtime.vm.approximations import erf, gelu, gelu_slope, reciprocal_root, sigmoid, tanh
 from runtime.vm.elementary import exponential, logarithm
 from runtime.vm.philox import philox4x32
 from runtime.vm.types import BITS_OF_KIND, EMPTY, Kind, Scalar, signed
@@ -119,6 +120,12 @@ class Opcode(IntEnum):
     SELECT_I32 = auto()
     SHIFT_RIGHT_U32 = auto()
     PHILOX = auto()
+    RSQRT_F32 = auto()
+    TANH_F32 = auto()
+    SIGMOID_F32 = auto()
+    ERF_F32 = auto()
+    GELU_F32 = auto()
+    GELU_SLOPE_F32 = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,4 +204,10 @@ OPCODES: dict[Opcode, Operation] = {
     Opcode.SELECT_I32: Operation((_I32, _I32, _I32), _I32, lambda c, a, b: a if c else b),
     Opcode.SHIFT_RIGHT_U32: Operation((_U32, _U32), _U32, lambda a, count: a >> count if count < 32 else 0),
     Opcode.PHILOX: Operation((_U32,) * 7, _U32, _philox_word, gas=16),
+    Opcode.RSQRT_F32: _float_operation(reciprocal_root, sf.F32, 1, gas=6),
+    Opcode.TANH_F32: _float_operation(tanh, sf.F32, 1, gas=16),
+    Opcode.SIGMOID_F32: _float_operation(sigmoid, sf.F32, 1, gas=16),
+    Opcode.ERF_F32: _float_operation(erf, sf.F32, 1, gas=24),
+    Opcode.GELU_F32: _float_operation(gelu, sf.F32, 1, gas=24),
+    Opcode.GELU_SLOPE_F32: _float_operation(gelu_slope, sf.F32, 1, gas=24),
 }

@@ -45,15 +45,19 @@ class Application:
 class Operator:
     """One operator: its name, its shape rule and the exact scalar recipe of every output element.
 
-    ``recipe(application, output, element)``; the recipe of element 0 is the longest of its output.
+    ``recipe(application, output, element)``; the recipe of element 0 is the longest of its output, unless ``price``
+    says what an output costs: where a kernel does less than all elements' recipes together, or the first is short.
     """
 
     name: str
     shapes: ShapeRule
     recipe: Callable[[Application, int, int], Recipe]
+    price: Callable[[Application, int], int] | None = None
 
     def gas(self, application: Application, output: int) -> int:
         """Scalar operations that one output costs."""
+        if self.price is not None:
+            return self.price(application, output)
         return application.outputs[output].elements * self.recipe(application, output, 0).gas
 
 
@@ -87,6 +91,11 @@ def require_shape(shape: tuple[int, ...]) -> None:
     for size in shape:
         if not 1 <= size <= MAX_DIMENSION:
             raise ProgramError(f"dimension {size} is outside 1..{MAX_DIMENSION}")
+
+
+def require_range(what: str, number: int, low: int, high: int) -> None:
+    if not low <= number <= high:
+        raise ProgramError(f"{what} {number} is outside {low}..{high}")
 
 
 def require_bits(bits: int) -> None:

@@ -15,8 +15,11 @@ from runtime.dispute.moves import Move, Party
 from runtime.dispute.records import Game, Verdict
 from runtime.vm.check import CheckedProgram, check_job, check_program
 from runtime.vm.job import Claim, DataSource, Field, Job
+from runtime.vm.opcodes import Opcode
+from runtime.vm.operators_map import CODES
 from runtime.vm.program import Input, Named, Node, Program
 
+MAP_CODES = (Opcode.MUL_F32, Opcode.ADD_F32, Opcode.TANH_F32, Opcode.SELECT_F32, Opcode.LESS_F32)
 BATCH, PIXELS, HIDDEN, CLASSES, STEPS = 2, 5, 3, 3, 3
 NOTHING = DataSource(bytes(32), 0, (), bytes(32), 0)
 
@@ -188,9 +191,31 @@ def menagerie() -> Toy:
     at.node("nll_backward", rate, label, attributes=(4,))
     at.node("sgd", a, b, b, rate, attributes=(bits(0.9), bits(0.01), 1), outputs=2)
     at.node("sgd", a, b, b, rate, attributes=(bits(0.9), 0, 0), outputs=2)
+    add_general_operators(at, a, b, label)
     checked = at.check(**{f"value{value:03}": value for value in range(at.count)})
     job = Job(checked.root, EMPTY_STATE_ROOT, 0, 1, 123456789, NOTHING, (), tensor_root(b""), 0)
     return Toy(checked, job, Inputs({}, (), b""))
+
+
+def add_general_operators(at: Builder, a: int, b: int, label: int) -> None:
+    """The operators that larger models need, on two matrices [3,4] and three labels."""
+    multiply, plus, tanh, select, less = (CODES.index(code) for code in MAP_CODES)
+    line = (multiply, 0, 2, plus, 3, 1, tanh, 4, less, 0, 1, select, 6, 5, 1)
+    at.node("map", a, b, attributes=(1, bits(0.7), 2, 5, 7, *line), outputs=2)
+    at.node("batch_matmul", a, b, attributes=(2, 1, 2, 3, 2, 0, 4, 0, 4, 1, 0, 2, 0, 1, 4, 0))
+    at.node("block_square_sum", a)
+    at.node("strided", a, attributes=(11, 4, 3, -1, -4))
+    at.node("pad", a, attributes=(bits(0.5), 1, 0, 1, 0, 1, 0))
+    at.node("concat", a, b, attributes=(1,))
+    at.node("iota", attributes=(-1, 2, 5))
+    at.node("take_rows", b, label)
+    at.node("scatter_rows", a, label, attributes=(3,))
+    at.node("row_max", a, outputs=2)
+    probabilities = at.node("softmax", a, attributes=(bits(0.5), 1), outputs=3)
+    at.node("softmax_backward", b, probabilities, attributes=(bits(0.5),), outputs=2)
+    weight = at.node("fill", attributes=(bits(1.5), 4))
+    norm = at.node("layer_norm", a, weight, weight, attributes=(bits(1e-5),), outputs=3)
+    at.node("layer_norm_backward", b, a, norm - 2, norm - 1, weight, outputs=3)
 
 
 Player = Callable[[Game], Move | None]

@@ -15,7 +15,7 @@ from ml.kernels import INSTRUCTION_SETS, FpuModeError, Instruction, KernelMismat
 from ml.selftest import ELEMENTS, ordinary_floats, wild_floats, words
 from tests.ml.kernel_cases import execute, interpret, one_operator
 
-seeds = st.integers(0, 2**32 - 1)
+seeds = st.integers(0, 2**32 - 10)
 small = st.integers(1, 6)
 
 

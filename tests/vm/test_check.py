@@ -165,7 +165,7 @@ NODES = {
     "do not broadcast": unary("broadcast_to", 2, 5, 6),
     "needs a Philox key u32[2]": applied("uniform", (0, 0, 3), ("u32", (3,))),
     "takes low and high": applied("uniform", (0,), ("u32", (2,))),
-    "condition and choices differ in shape": applied("select", (), ("i32", (1,)), ("f32", (2,)), ("f32", (2,))),
+    "shapes (3,) and (2,) do not broadcast": applied("select", (), ("i32", (3,)), ("f32", (2,)), ("f32", (2,))),
     "node 0 ('select'): takes 3 inputs, not 0": Program(1, (), (Node("select", (), ()),), (), OUT),
     "node 0 ('reshape'): takes 1 input, not 0": Program(1, (), (Node("reshape", (1,), ()),), (), OUT),
 }
