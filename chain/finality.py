@@ -159,8 +159,10 @@ class Finality:
 
     def on_finalized(self, now: float) -> list[FinalityEffect]:
         """A block became final and is on the disk."""
-        if not self.voter.ended:
-            return []
+        return self.restart(now) if self.voter.ended else []
+
+    def restart(self, now: float) -> list[FinalityEffect]:
+        """A voter for the set that is in charge now; what was signed in earlier sets is forgotten."""
         self._start()
         stale = [
             key

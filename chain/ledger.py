@@ -14,7 +14,18 @@ from typing import Any
 from chain.db import Batch, Database
 from chain.effects import Commit, Effect, NewBest, NewFinalized
 from chain.fork_choice import Rank
-from chain.store import DEFAULT_WINDOW, JOURNAL, SCHEMA_VERSION, JournalEntry, Outcome, Store, pack_changes
+from chain.store import (
+    DEFAULT_WINDOW,
+    JOURNAL,
+    META,
+    SCHEMA_VERSION,
+    Finalized,
+    Gap,
+    JournalEntry,
+    Outcome,
+    Store,
+    pack_changes,
+)
 from chain.verify import Verify, validate_seal
 from chain.views import BlockState, Layer, ReadCache, layer_of
 from runtime import crypto, merkle
@@ -94,7 +105,10 @@ class Ledger:
         if finalized is None:
             raise WrongGenesis("the database holds no chain; start the node with its genesis first")
         if finalized.schema != SCHEMA_VERSION:
-            raise WrongGenesis(f"the database has layout {finalized.schema}, this release reads {SCHEMA_VERSION}")
+            raise WrongGenesis(
+                f"the database has layout {finalized.schema}, this release reads {SCHEMA_VERSION}: remove it and sync "
+                f"again"
+            )
         self.store, self.verify = store, verify
         self.genesis_hash = finalized.genesis
         self.finalized, self.finalized_number = finalized.hash, finalized.number
@@ -132,12 +146,12 @@ class Ledger:
             return self._layers[hash_].header
         known = self._headers.get(hash_)
         if known is None:
-            block = self.store.block(hash_)
-            if block is None:
-                return None
+            known = self.store.header(hash_)
+            if known is None or known.number > self.finalized_number:
+                return None  # of one that was only proved to be final the parent may be missing
             if len(self._headers) >= 1024:
                 del self._headers[next(iter(self._headers))]
-            known = self._headers[hash_] = block.header
+            self._headers[hash_] = known
         return known
 
     def outcome(self, hash_: bytes) -> Outcome | None:
@@ -168,10 +182,17 @@ class Ledger:
         header = self.header(hash_)
         if header is None or self.store.hash_at(header.number) != hash_:
             raise UnknownBlock(f"block 0x{hash_.hex()} is not known here")
-        oldest = self.store.oldest_state(self.finalized_number)
+        oldest = self.oldest_state()
         if header.number < oldest:
-            raise StatePruned(f"the state of block {header.number} is gone: this node keeps states from {oldest} on")
+            raise StatePruned(
+                f"the state of block {header.number} is not kept: this node has states from block {oldest} on; ask one "
+                f"with a larger --state-pruning, or an archive"
+            )
         return BlockState(self.store, (), header.number)
+
+    def oldest_state(self) -> int:
+        """The lowest finalized block whose state is kept."""
+        return self.store.columns.oldest(self.finalized_number)
 
     def state(self) -> State:
         """A throw-away overlay on the best block's state."""
@@ -276,6 +297,26 @@ class Ledger:
             effects.append(self._leave_dead_branch(before, branch))
         return [*effects, NewFinalized(hash_, number)]
 
+    def jump(self, header: Header, batch: Batch) -> list[Effect]:
+        """Make a block final that was never executed here; its whole state lies in the store's spare generation.
+
+        Everything not final is dropped, and the blocks left out become a gap. ``batch`` is the caller's part of the one
+        batch, which is the first effect; as with `finalize`, commit it at once.
+        """
+        hash_, store = header_hash(header), self.store
+        for key, _ in store.database.range(JOURNAL):
+            batch[key] = None
+        store.stage_generation(batch)
+        batch[META + b"finalized"] = encode(Finalized(SCHEMA_VERSION, self.genesis_hash, header.number, hash_))
+        before = store.gap()
+        lowest = self.finalized_number + 1 if before is None else before.low
+        store.stage_gap(batch, Gap(lowest, header.number, hash_))
+        store.use_generation()
+        self._layers, self._primaries = {}, {hash_: 0}
+        self.finalized = self.head = hash_
+        self.finalized_number = self.head_number = header.number
+        return [Commit(batch), NewBest(hash_, header.number, (), ()), NewFinalized(hash_, header.number)]
+
     def _leave_dead_branch(self, before: list[Layer], finalized: list[Layer]) -> NewBest:
         """The best block was on a fork that lost: the best descendant of the finalized block takes its place."""
         self.head, self.head_number = self.finalized, self.finalized_number
@@ -304,12 +345,14 @@ def open_ledger(
     window: int | None = DEFAULT_WINDOW,
     is_primary: IsPrimary = lambda header, state: False,
     verify: Verify = crypto.verify,
+    block_window: int | None = None,
 ) -> Ledger:
     """The ledger in a database, of the chain that ``config`` (a genesis file) starts; written there when it is fresh.
 
-    Raises `WrongGenesis` when the database holds another chain.
+    ``window`` blocks of past state are kept, and ``block_window`` finalized blocks; None keeps all. Raises
+    `WrongGenesis` when the database holds another chain.
     """
-    store = Store(database, window)
+    store = Store(database, window, block_window)
     changes = build_genesis(config).changes()
     update = merkle.update(lambda path: None, changes)
     header = genesis_header(update.root)

@@ -48,7 +48,9 @@ SHORT_HASH_BYTES = 8
 MAX_KNOWN = 8192
 """Extrinsics that a node says it has, when it asks for those of a peer's pool."""
 MAX_WARP_STEPS = 64
-MAX_STATE_ENTRIES = 8192
+MAX_STATE_ENTRIES = 1024
+"""About as many as a node reads and proves in a twentieth of a second."""
+MAX_PROOF_ITEMS = 1024
 UNIT_BYTES = 256 * 1024
 """In which blobs are handed over; `node.blob_units` says how one is proven."""
 MAX_UNITS = 16
@@ -91,6 +93,8 @@ class Status(Record):
     best_number: U63
     finalized_hash: Hash
     finalized_number: U63
+    oldest_block: U63
+    """From this height on the sender has all blocks."""
 
 
 class FromHash(Record):
@@ -158,10 +162,14 @@ class WarpResponse(Record):
 
 
 class StateRequest(Record):
-    """Asks for entries of the state after a block, with keys after ``after``."""
+    """Asks for the entries of the state after a block from one *place* of its tree to another, both included.
+
+    An entry's place is the hash of its key (`runtime.merkle`); what is between two places can be proved to be all.
+    """
 
     block: Hash
-    after: Annotated[bytes, Bounds(max_length=256)]
+    first: Hash
+    last: Hash
     count: Annotated[int, Bounds(ge=1, le=MAX_STATE_ENTRIES)]
 
 
@@ -173,9 +181,13 @@ class StateEntry(Record):
 
 
 class StateResponse(Record):
-    """Entries in key order. ``complete`` when no key follows."""
+    """Entries by ascending place, and the `runtime.merkle_range.RangeProof` that there are no others.
+
+    ``complete`` when they reach to the last place asked for; else they end with the last entry.
+    """
 
     entries: Annotated[tuple[StateEntry, ...], Bounds(max_length=MAX_STATE_ENTRIES)]
+    proof: Annotated[tuple[bytes, ...], Bounds(max_length=MAX_PROOF_ITEMS)]
     complete: bool
 
 

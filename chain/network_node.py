@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Literal, Protocol
 
+from chain.db import Batch
 from chain.effects import Commit, Effect, Judge, NewBest, NewFinalized, Punish
 from chain.evidence import EvidenceBook
 from chain.finality import (
@@ -24,24 +25,20 @@ from chain.finality import (
     Outdated,
     VotedTwice,
 )
+from chain.finality_requests import FinalityRequests
 from chain.gossip import judge_announcement, take_extrinsics
-from chain.grandpa.messages import CatchUpRequest
+from chain.history import History
 from chain.importer import Equivocation, Imported, Importer, ImportLimits, Missing
 from chain.ledger import Ledger
 from chain.messages import (
     BLOCKS,
-    CATCH_UP,
     EXTRINSICS,
-    FINALITY,
     MAX_REQUEST_BYTES,
-    MAX_VOTES_BYTES,
     POOL,
     STATUS,
     VOTES,
     Announce,
     Extrinsics,
-    FinalityRequest,
-    FinalityResponse,
     MalformedMessage,
     Status,
     Votes,
@@ -54,18 +51,20 @@ from chain.requests import Requests
 from chain.serve import answer, build_status
 from chain.slot_author import SlotAuthor
 from chain.slots import SlotClock, SlotSigner
+from chain.state_download import DOWNLOAD
 from chain.sync import Sync
+from chain.warp import Warp, WarpOptions, WarpRefused
 from runtime.pallets import system
 from runtime.pallets.offences import HeaderEquivocation
 
 BAN_POINTS = 100
 STATUS_SECONDS = 10.0
 """How often each peer is asked what it has."""
-FINALITY_SECONDS = 4.0
-"""How often, at most, a justification is asked for that gossip did not bring."""
+WARPING_STATUS_SECONDS = 3.0
+SWEPT_AT_ONCE = 2048
 
-NodeEffect = Effect | Imported | Missing | Equivocation | FinalityEffect
-"""What happens inside. Out come `Effect`, `Equivocation`, `VotedTwice` and `FinalityBroken`."""
+NodeEffect = Effect | Imported | Missing | Equivocation | FinalityEffect | WarpRefused
+"""What happens inside. Out come `Effect`, `Equivocation`, `VotedTwice`, `FinalityBroken` and `WarpRefused`."""
 Step = Callable[[float], list[NodeEffect]]
 _VERDICTS: dict[bool | None, Literal["accept", "ignore", "reject"]] = {True: "accept", False: "ignore", None: "reject"}
 
@@ -84,33 +83,46 @@ class ChainNode:
         signer: NodeSigner | None = None,
         limits: ImportLimits | None = None,
         gossip_seconds: float = 1.0,
+        warp: WarpOptions | None = None,
     ) -> None:
-        """A validator when ``signer`` is given (and while its key is in the set), else a full node."""
+        """A validator when ``signer`` is given (and while its key is in the set), else a full node.
+
+        With ``warp`` it begins by downloading the state of a final block, if its peers are far ahead; who may start
+        from what this node has is for the caller to know (`chain.warp.require_recent_start`).
+        """
         self.ledger, self.pool = ledger, pool
         self.clock = SlotClock(system.parameters(ledger.state()).block.slot_milliseconds)
         self.importer = Importer(ledger, self.clock, limits=limits)
         self.requests: Requests[NodeEffect] = Requests()
         self.propagation = Propagation(ledger, pool, self.requests)
         self.sync = Sync(ledger, self.importer, self.requests)
+        self.warp = Warp(ledger, self.clock, self.requests, self.sync.peers, warp) if warp else None
+        self.history = History(ledger, self.requests, self.sync.peers)
         self.finality = Finality(ledger, self.clock, signer, gossip_seconds)
+        self._finality_requests = FinalityRequests(ledger, self.finality, self.requests)
         self.evidence = EvidenceBook(ledger)
         self.author = SlotAuthor(ledger, pool, self.clock, signer, self.evidence) if signer else None
         self._todo: deque[Step] = deque()
+        self._is_advance_due = False
+        """Whether something was committed since it was last looked at what to ask for."""
         self._connected: dict[str, float] = {}
         """Peer -> when to ask for its status again."""
-        self._next_finality = 0.0
-        self._followed: dict[str, float] = {}
-        """Peer -> when it may be asked again for the justification that ended this node's set."""
-        self._catch_ups = 0
-        """Peers asked for votes so far: each time it is another one's turn."""
+        if self.warp is None or self.warp.download is None:
+            self._todo.append(self._sweep)
 
     # --- driving
+
+    @property
+    def is_warping(self) -> bool:
+        """Whether the chain stands still until a state is downloaded."""
+        return self.warp is not None and self.warp.is_active
 
     @property
     def has_work(self) -> bool:
         """Whether `work` would do something."""
         authoring = self.author is not None and self.author.has_work
-        return bool(self._todo) or authoring or self.importer.has_work
+        warping = self.warp is not None and self.warp.has_work
+        return bool(self._todo) or self._is_advance_due or authoring or warping or self.importer.has_work
 
     def wake_at(self, now: float) -> float:
         """When to call `on_time` next, if nothing happens before."""
@@ -126,9 +138,11 @@ class ChainNode:
 
     def work(self, now: float, out_of_time: Callable[[], bool] = lambda: False) -> list[NodeEffect]:
         """Do a little of what waits: follow-ups first, then a block of this node's own, then an import."""
-        if not self._todo:
+        if not self._todo and not self._is_advance_due:
             if self.author is not None and self.author.has_work:
                 self._todo.append(lambda later: self._author(later, out_of_time))
+            elif self.warp is not None and self.warp.has_work:
+                self._todo.append(self._warp)
             elif self.importer.has_work:
                 self._todo.append(lambda later: [*self.importer.work(later, out_of_time)])
         return self._run(now)
@@ -136,18 +150,18 @@ class ChainNode:
     def _run(self, now: float, *steps: Step) -> list[NodeEffect]:
         """Take the steps and what follows from them, up to and including the first that commits."""
         self._todo.extend(steps)
+        self._is_advance_due = True
         effects: list[NodeEffect] = []
-        is_committed, is_advanced = False, False
-        while not is_committed:
+        is_committed = False
+        while not is_committed and (self._todo or self._is_advance_due):
             if not self._todo:
-                if is_advanced:
-                    break
-                self._todo.append(lambda later: [*self.sync.advance(later)])
-                is_advanced = True
+                self._todo.append(self._advance)
+                self._is_advance_due = False
             for effect in self._todo.popleft()(now):
                 is_committed = is_committed or isinstance(effect, Commit)
                 if self._absorb(effect):
                     effects.append(effect)
+        self._is_advance_due = is_committed
         effects.sort(key=lambda effect: not isinstance(effect, Commit))
         return effects
 
@@ -180,7 +194,7 @@ class ChainNode:
             case Outdated():
                 return False
             case AskCatchUp(request):
-                self._todo.append(lambda now: self._ask_catch_up(request, now))
+                self._todo.append(lambda now: [*self._finality_requests.ask_votes(self._connected, request, now)])
                 return False
             case FinalizeBlock(hash_, justification):
                 self._todo.appendleft(lambda now: self._finalize(hash_, justification))
@@ -190,6 +204,38 @@ class ChainNode:
             case _:
                 pass
         return True
+
+    def _advance(self, now: float) -> list[NodeEffect]:
+        """Ask for what is missing: the state while warping, else the blocks ahead; when there are none, older ones."""
+        if self.warp is not None and self.warp.is_active:
+            return [*self.warp.advance(now)]
+        effects: list[NodeEffect] = [*self.sync.advance(now)]
+        if not effects and self.sync.is_idle:
+            effects += self.history.advance(now)
+        return effects
+
+    def _warp(self, now: float) -> list[NodeEffect]:
+        """Go on with the warp; when it ends, everything starts again from its block."""
+        assert self.warp is not None
+        effects = self.warp.work()
+        self._connected = dict.fromkeys(self._connected, now)  # for the present state, who has it matters
+        self._todo.append(self._ask_statuses)
+        if not self.warp.is_active:
+            self._todo += [self._start_again, self._sweep]
+        return [*effects]
+
+    def _start_again(self, now: float) -> list[NodeEffect]:
+        self.history.on_jump()
+        return [*self.finality.restart(now)]
+
+    def _sweep(self, now: float) -> list[NodeEffect]:
+        """Delete a little of the state that is not in use."""
+        batch: Batch = {}
+        if self.is_warping or not self.ledger.store.spare_columns.stage_wipe(batch, SWEPT_AT_ONCE):
+            return []
+        batch[DOWNLOAD] = None
+        self._todo.append(self._sweep)
+        return [Commit(batch)]
 
     # --- peers
 
@@ -203,7 +249,7 @@ class ChainNode:
     def on_peer_disconnected(self, peer: str, now: float) -> list[NodeEffect]:
         """A peer is gone."""
         self._connected.pop(peer, None)
-        self._followed.pop(peer, None)
+        self._finality_requests.on_gone(peer)
         self.sync.on_gone(peer)
         return self._run(now, lambda later: self.requests.on_gone(peer, later))
 
@@ -212,6 +258,8 @@ class ChainNode:
         return self._run(now, lambda later: self._on_gossip(topic, data, peer, message, later))
 
     def _on_gossip(self, topic: str, data: bytes, peer: str, message: bytes, now: float) -> list[NodeEffect]:
+        if self.is_warping:
+            return [Judge(message, "ignore")]  # nothing can be judged without the state
         try:
             if topic == BLOCKS:
                 verdict, wanted = judge_announcement(self.ledger, self.importer, self.clock, data, now)
@@ -223,7 +271,8 @@ class ChainNode:
                 return [Judge(message, take_extrinsics(self.ledger, self.pool, items, now))]
             if topic == VOTES:
                 relay, effects = self.finality.on_gossip(decode_message(Votes, data), now)
-                asked = self._follow_later_set(peer, now) if Outdated() in effects else []
+                is_outdated = Outdated() in effects and peer in self._connected
+                asked = self._finality_requests.follow_later_set(peer, now) if is_outdated else []
                 return [Judge(message, _VERDICTS[relay]), *effects, *asked]
         except MalformedMessage:
             return [Judge(message, "reject")]
@@ -249,6 +298,8 @@ class ChainNode:
 
     def on_time(self, now: float) -> list[NodeEffect]:
         """Time has passed: deadlines, early blocks, votes, and this node's own slot."""
+        if self.is_warping:
+            return self._run(now, self.requests.on_time, self._ask_statuses)
         steps: list[Step] = [
             self.requests.on_time,
             lambda later: [*self.importer.on_time(later)],
@@ -290,19 +341,14 @@ class ChainNode:
 
     def _maintain(self, now: float) -> list[NodeEffect]:
         """Ask peers again what they have, and for justifications that did not come by themselves."""
+        return [*self._ask_statuses(now), *self._finality_requests.on_time(self.sync.peers, now)]
+
+    def _ask_statuses(self, now: float) -> list[NodeEffect]:
         effects: list[NodeEffect] = []
         for peer, due in list(self._connected.items()):
             if due <= now:
-                self._connected[peer] = now + STATUS_SECONDS
+                self._connected[peer] = now + (WARPING_STATUS_SECONDS if self.is_warping else STATUS_SECONDS)
                 effects += self._ask_status(peer, now)
-        ahead = [
-            peer
-            for peer, state in self.sync.peers.items()
-            if self.ledger.finalized_number < state.finalized_number and self.requests.has_room(peer)
-        ]
-        if ahead and self._next_finality <= now:
-            self._next_finality = now + FINALITY_SECONDS
-            effects += self._ask_finality(ahead[int(now) % len(ahead)], now)
         return effects
 
     def _ask_status(self, peer: str, now: float) -> list[NodeEffect]:
@@ -321,33 +367,3 @@ class ChainNode:
         if peer in self._connected:
             self.sync.on_status(peer, status, now)
         return []
-
-    def _follow_later_set(self, peer: str, now: float) -> list[NodeEffect]:
-        """A peer passed on what voters of a later set say, so it should know how this set ended."""
-        if peer not in self._connected or self._followed.get(peer, 0.0) > now or not self.requests.has_room(peer):
-            return []
-        self._followed[peer] = now + FINALITY_SECONDS
-        return self._ask_finality(peer, now)
-
-    def _ask_finality(self, peer: str, now: float) -> list[NodeEffect]:
-        def take(data: bytes | None, later: float) -> list[NodeEffect]:
-            try:
-                found = decode_message(FinalityResponse, data).justification if data else b""
-            except MalformedMessage as error:
-                return [Punish(peer, 50, f"a malformed answer: {error}")]
-            return [*self.finality.on_justification(found, peer, later)] if found else []
-
-        request = FinalityRequest(self.ledger.finalized_number + 1)
-        return [self.requests.ask(peer, FINALITY, request, MAX_VOTES_BYTES, now, take)]
-
-    def _ask_catch_up(self, request: CatchUpRequest, now: float) -> list[NodeEffect]:
-        able = [peer for peer in self._connected if self.requests.has_room(peer)]
-        if not able:
-            return []
-        self._catch_ups += 1
-        peer = able[self._catch_ups % len(able)]
-
-        def take(data: bytes | None, later: float) -> list[NodeEffect]:
-            return [*self.finality.on_catch_up(data, peer, later)] if data else []
-
-        return [self.requests.ask(peer, CATCH_UP, request, MAX_VOTES_BYTES, now, take)]

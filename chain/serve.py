@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from chain.db import DatabaseCorrupt
 from chain.grandpa.messages import CatchUpRequest
 from chain.ledger import Ledger, StatePruned, UnknownBlock
 from chain.messages import (
     BLOCK_RANGE,
     CATCH_UP,
     FINALITY,
+    MAX_RANGE,
     MAX_RESPONSE_BYTES,
     MAX_WARP_STEPS,
     STATE,
@@ -30,18 +32,27 @@ from chain.messages import (
     decode_message,
     encode_message,
 )
-from runtime.block import Header, NextAuthorities
+from chain.store import changes_authorities
+from runtime.block import Header
 from runtime.codec import Record, encode
+from runtime.merkle_range import leaves_between, prove_range
 
 MAX_SCANNED = 1024
 """Justifications that one warp request makes this node look at."""
 ENTRY_OVERHEAD = 32
 """Bytes that the encoding of an item of an answer adds at most."""
+STATE_PROOF_BYTES = 64 * 1024
+"""Room for the proof of an answer with entries of a state."""
 
 
 def build_status(ledger: Ledger) -> Status:
     """Who this node is on the network."""
-    return Status(ledger.genesis_hash, ledger.head, ledger.head_number, ledger.finalized, ledger.finalized_number)
+    oldest = ledger.store.oldest_block()
+    if oldest > 1 and ledger.store.block_window is not None:
+        oldest = min(oldest + MAX_RANGE, ledger.finalized_number + 1)  # those below may be gone when they are asked for
+    return Status(
+        ledger.genesis_hash, ledger.head, ledger.head_number, ledger.finalized, ledger.finalized_number, oldest
+    )
 
 
 class Catcher(Protocol):
@@ -146,29 +157,36 @@ def answer_warp(ledger: Ledger, request: WarpRequest) -> WarpResponse:
     return WarpResponse((*steps, *latest), complete=False)
 
 
-def changes_authorities(header: Header) -> bool:
-    """Whether finality of this block ends an authority set."""
-    return any(isinstance(item, NextAuthorities) for item in header.digest)
-
-
 def _final_header(ledger: Ledger, number: int) -> Header | None:
     hash_ = ledger.store.hash_at(number)
     return ledger.header(hash_) if hash_ else None
 
 
 def answer_state(ledger: Ledger, request: StateRequest) -> StateResponse | None:
-    """Entries of a state, in key order; None when this node does not keep that state."""
+    """Entries of a state by place; None when this node does not keep that state, or the places are in disorder."""
+    first, last = int.from_bytes(request.first, "big"), int.from_bytes(request.last, "big")
+    header = ledger.header(request.block)
+    if first > last or header is None or header.number > ledger.finalized_number:
+        return None
     try:
         state = ledger.state_at(request.block)
     except (UnknownBlock, StatePruned):
         return None
     entries: list[StateEntry] = []
-    room = MAX_RESPONSE_BYTES - ENTRY_OVERHEAD
-    for key in state.keys(b"", request.after):
-        value = state.get(key)
-        assert value is not None
+    room = MAX_RESPONSE_BYTES - STATE_PROOF_BYTES
+    end = complete = None
+    for place, _ in leaves_between(state.get_node, first, last):
+        key = ledger.store.columns.key_at(place.to_bytes(32, "big"))
+        value = None if key is None else state.get(key)
+        if key is None or value is None:
+            raise DatabaseCorrupt(f"the state of block {header.number} has a leaf without an entry; sync again")
         room -= len(key) + len(value) + ENTRY_OVERHEAD
         if len(entries) == request.count or (room < 0 and entries):
-            return StateResponse(tuple(entries), complete=False)
+            complete = False
+            break
         entries.append(StateEntry(key, value))
-    return StateResponse(tuple(entries), complete=True)
+        end = place
+    if complete is None or end is None:
+        complete, end = True, last
+    proof = prove_range(state.get_node, first, end)
+    return StateResponse(tuple(entries), proof.items, complete)

@@ -1,37 +1,35 @@
 """What a node keeps on disk, and how it is laid out: finalized blocks and state, the recent past, and the journal.
 
-The database holds *finalized* state only. A *column* maps keys to their present values, plus, for each block in the
-pruning *window*, the values that the block replaced; so the state (and the tree that proves it) can be read as it was
-after any block of the window, and pruning a block deletes a list that was written with it. Finalizing a block is one
-batch: its state, its tree nodes, what they replaced, the block, its outcome, the new finalized head. The *journal*
-holds blocks that are not final yet, whole, so that a restart finds them again.
+The database holds *finalized* state only (`chain.columns`). Finalizing a block is one batch: its state, its tree nodes,
+what they replaced, the block, its outcome, the new finalized head. The *journal* holds blocks that are not final yet,
+whole, so that a restart finds them again. Blocks that leave the window of blocks are forgotten, except for the headers
+that change the authorities, and their justifications, which newcomers need (`chain.warp`). After a warp the older
+blocks are a *gap*, which `chain.history` fills from above.
 
-Keys: ``m`` meta, ``h`` height -> hash, ``b`` hash -> block, ``o`` hash -> outcome, ``j`` hash -> journal, ``r`` height
--> replaced keys, ``f`` height -> justification, ``s``/``S`` state and its past, ``n``/``N`` tree nodes and their past.
+Keys: ``m`` meta, ``h`` height -> hash, ``b`` hash -> block, ``k`` hash -> header of a block that is not kept, ``o``
+hash -> outcome, ``j`` hash -> journal, ``f`` height -> justification; those of states are in `chain.columns`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from heapq import merge
-from typing import TypeVar
+from collections.abc import Mapping
 
-from chain.db import Batch, Database, DatabaseCorrupt
-from runtime.block import Block, Header, NextAuthorities
-from runtime.codec import U63, Hash, Record, decode, encode
-from runtime.errors import CodecError
+from chain.columns import Column, StateColumns, decode_stored, height_key
+from chain.db import Batch, Database
+from runtime.block import Block, Header, NextAuthorities, header_hash
+from runtime.codec import U63, Hash, Record, encode
 from runtime.executive import Receipt
 from runtime.pallet import EventRecord
 
-T = TypeVar("T")
-
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 DEFAULT_WINDOW = 256
-MAX_STORED_BYTES = 256 * 1024 * 1024
 
-META, HEIGHT, BLOCK, OUTCOME, JOURNAL, REPLACED, JUSTIFICATION = b"m", b"h", b"b", b"o", b"j", b"r", b"f"
+META, HEIGHT, BLOCK, HEADER, OUTCOME, JOURNAL, JUSTIFICATION = b"m", b"h", b"b", b"k", b"o", b"j", b"f"
 JUSTIFICATION_PERIOD = 32
-"""Of every so many heights one justification is kept for ever, so that a newcomer meets one in every request."""
+"""Of every so many heights one justification is kept as long as its block, so that a newcomer meets one in every
+request."""
+FORGOTTEN_AT_ONCE = 8
+"""Blocks that are forgotten with each finalized block, at most."""
 
 
 class Outcome(Record):
@@ -50,11 +48,12 @@ class Finalized(Record):
     hash: Hash
 
 
-class Replaced(Record):
-    """The keys that a block changed, so that pruning knows what to delete."""
+class Gap(Record):
+    """The blocks ``low`` to ``high`` are missing below those that are kept; ``hash`` is that of ``high``."""
 
-    state: tuple[bytes, ...]
-    nodes: tuple[bytes, ...]
+    low: U63
+    high: U63
+    hash: Hash
 
 
 class Changed(Record):
@@ -74,11 +73,7 @@ class JournalEntry(Record):
     nodes: tuple[Changed, ...]
 
 
-def height_key(number: int) -> bytes:
-    return number.to_bytes(8, "big")
-
-
-def pack_changes(changes: dict[bytes, bytes | None]) -> tuple[Changed, ...]:
+def pack_changes(changes: Mapping[bytes, bytes | None]) -> tuple[Changed, ...]:
     return tuple(Changed(key, value or b"", value is None) for key, value in sorted(changes.items()))
 
 
@@ -86,79 +81,54 @@ def unpack_changes(changes: tuple[Changed, ...]) -> dict[bytes, bytes | None]:
     return {change.key: None if change.deleted else change.value for change in changes}
 
 
-class Column:
-    """Keys with a present value and, inside the window, a past.
-
-    Past values lie under key and height. That works because no storage key, and no path of a tree node, is a prefix of
-    another: a hash stands before what varies in length, and a path starts with its depth.
-    """
-
-    def __init__(self, database: Database, live: bytes, past: bytes) -> None:
-        self._database, self._live, self._past = database, live, past
-
-    def get(self, key: bytes) -> bytes | None:
-        """The present value."""
-        return self._database.get(self._live + key)
-
-    def get_at(self, key: bytes, number: int) -> bytes | None:
-        """The value after block ``number``: what the first later block that changed it replaced, else the present."""
-        prefix = self._past + key
-        for _, stored in self._database.range(prefix, prefix + height_key(number + 1)):
-            return stored[1:] if stored[:1] == b"\1" else None
-        return self.get(key)
-
-    def keys(self, prefix: bytes, after: bytes = b"") -> Iterator[bytes]:
-        """Present keys that start with ``prefix`` and come after ``after``."""
-        start = self._live + after + b"\0" if after else b""
-        for key, _ in self._database.range(self._live + prefix, start):
-            yield key[1:]
-
-    def keys_at(self, number: int, prefix: bytes, after: bytes = b"") -> Iterator[bytes]:
-        """Keys as they were after block ``number``."""
-        last = None
-        for key in merge(self.keys(prefix, after), self._past_keys(prefix, after)):
-            if key != last and self.get_at(key, number) is not None:
-                yield key
-            last = key
-
-    def _past_keys(self, prefix: bytes, after: bytes) -> Iterator[bytes]:
-        for stored, _ in self._database.range(self._past + prefix, self._past + after):
-            key = stored[1:-8]
-            if key > after:
-                yield key
-
-    def stage(self, batch: Batch, changes: dict[bytes, bytes | None], number: int, window: int | None) -> None:
-        """Add a block's changes to ``batch``, and what they replace when the past is kept at all."""
-        for key, value in changes.items():
-            if window != 0:
-                before = self._pending(batch, key)
-                batch[self._past + key + height_key(number)] = b"\0" if before is None else b"\1" + before
-            batch[self._live + key] = value
-
-    def _pending(self, batch: Batch, key: bytes) -> bytes | None:
-        live = self._live + key
-        return batch[live] if live in batch else self._database.get(live)
-
-    def stage_pruning(self, batch: Batch, keys: tuple[bytes, ...], number: int) -> None:
-        """Forget what block ``number`` replaced."""
-        for key in keys:
-            batch[self._past + key + height_key(number)] = None
+def changes_authorities(header: Header) -> bool:
+    """Whether finality of this block ends an authority set."""
+    return any(isinstance(item, NextAuthorities) for item in header.digest)
 
 
 class Store:
-    """Typed access to a node's database. It only reads: writes are batches that the caller commits."""
+    """Typed access to a node's database. It only reads: writes are batches that the caller commits.
 
-    def __init__(self, database: Database, window: int | None = DEFAULT_WINDOW) -> None:
-        """``window`` blocks of past state are kept; None keeps all."""
+    Mutable in one thing: `use_generation`, after the batch with it is written.
+    """
+
+    def __init__(
+        self, database: Database, window: int | None = DEFAULT_WINDOW, block_window: int | None = None
+    ) -> None:
+        """``window`` blocks of past state are kept, and ``block_window`` finalized blocks; None keeps all."""
         self.database = database
-        self.window = window
-        self.state = Column(database, b"s", b"S")
-        self.nodes = Column(database, b"n", b"N")
+        self.window, self.block_window = window, block_window
+        self.generation = int(database.get(META + b"generation") == b"\1")
+        self.columns = StateColumns(database, self.generation)
+
+    @property
+    def state(self) -> Column:
+        """Storage entries."""
+        return self.columns.state
+
+    @property
+    def nodes(self) -> Column:
+        """Nodes of the state tree."""
+        return self.columns.nodes
+
+    @property
+    def spare_columns(self) -> StateColumns:
+        """The generation that is not in use."""
+        return StateColumns(self.database, 1 - self.generation)
+
+    def stage_generation(self, batch: Batch) -> None:
+        """Exchange the generations with ``batch``; call `use_generation` at once."""
+        batch[META + b"generation"] = bytes([1 - self.generation])
+
+    def use_generation(self) -> None:
+        """The spare generation is the one in use from now on."""
+        self.generation = 1 - self.generation
+        self.columns = StateColumns(self.database, self.generation)
 
     def finalized(self) -> Finalized | None:
         """The finalized head; None in a fresh database."""
         data = self.database.get(META + b"finalized")
-        return None if data is None else _decode_stored(data, Finalized, "the finalized head")
+        return None if data is None else decode_stored(data, Finalized, "the finalized head")
 
     def hash_at(self, number: int) -> bytes | None:
         """The finalized block of that height."""
@@ -166,11 +136,29 @@ class Store:
 
     def block(self, hash_: bytes) -> Block | None:
         data = self.database.get(BLOCK + hash_)
-        return None if data is None else _decode_stored(data, Block, f"block {hash_.hex()}")
+        return None if data is None else decode_stored(data, Block, f"block {hash_.hex()}")
+
+    def header(self, hash_: bytes) -> Header | None:
+        """The header of a finalized block, or of one whose finality was proved."""
+        data = self.database.get(HEADER + hash_)
+        if data is not None:
+            return decode_stored(data, Header, f"header {hash_.hex()}")
+        block = self.block(hash_)
+        return None if block is None else block.header
 
     def outcome(self, hash_: bytes) -> Outcome | None:
         data = self.database.get(OUTCOME + hash_)
-        return None if data is None else _decode_stored(data, Outcome, f"the outcome of block {hash_.hex()}")
+        return None if data is None else decode_stored(data, Outcome, f"the outcome of block {hash_.hex()}")
+
+    def journal(self) -> list[tuple[bytes, JournalEntry]]:
+        """Blocks that were not final when the node stopped, parents first."""
+        entries = [
+            (key[1:], decode_stored(data, JournalEntry, f"journal {key[1:].hex()}"))
+            for key, data in self.database.range(JOURNAL)
+        ]
+        return sorted(entries, key=lambda pair: pair[1].block.header.number)
+
+    # --- justifications
 
     def justification(self, number: int) -> bytes | None:
         """The kept proof that the finalized block of that height is final."""
@@ -188,51 +176,70 @@ class Store:
         before = self.finalized()
         if before is None or before.number // JUSTIFICATION_PERIOD != header.number // JUSTIFICATION_PERIOD:
             return
-        block = self.block(before.hash)
-        changes_voters = block is None or any(isinstance(item, NextAuthorities) for item in block.header.digest)
-        if not changes_voters:
+        known = self.header(before.hash)
+        if known is not None and not changes_authorities(known):
             batch[JUSTIFICATION + height_key(before.number)] = None
 
-    def journal(self) -> list[tuple[bytes, JournalEntry]]:
-        """Blocks that were not final when the node stopped, parents first."""
-        entries = [
-            (key[1:], _decode_stored(data, JournalEntry, f"journal {key[1:].hex()}"))
-            for key, data in self.database.range(JOURNAL)
-        ]
-        return sorted(entries, key=lambda pair: pair[1].block.header.number)
+    def stage_proved(self, batch: Batch, header: Header, justification: bytes) -> None:
+        """Add a header and the proof that it is final, of a block that is not executed here."""
+        hash_ = header_hash(header)
+        batch[HEADER + hash_] = encode(header)
+        batch[HEIGHT + height_key(header.number)] = hash_
+        batch[JUSTIFICATION + height_key(header.number)] = justification
+
+    # --- finalized blocks
 
     def stage_finalized(self, batch: Batch, hash_: bytes, entry: JournalEntry, genesis: bytes) -> None:
         """Add to ``batch`` everything that makes a block the finalized head."""
         number = entry.block.header.number
-        state, nodes = unpack_changes(entry.state), unpack_changes(entry.nodes)
         window = 0 if number == 0 else self.window
-        self.state.stage(batch, state, number, window)
-        self.nodes.stage(batch, nodes, number, window)
-        batch[REPLACED + height_key(number)] = encode(Replaced(tuple(sorted(state)), tuple(sorted(nodes))))
-        batch[BLOCK + hash_] = encode(entry.block)
+        self.columns.stage_block(batch, unpack_changes(entry.state), unpack_changes(entry.nodes), number, window)
         batch[OUTCOME + hash_] = encode(entry.outcome)
-        batch[HEIGHT + height_key(number)] = hash_
+        self.stage_block(batch, hash_, entry.block)
         batch[META + b"finalized"] = encode(Finalized(SCHEMA_VERSION, genesis, number, hash_))
-        self._stage_pruning(batch, number)
+        if self.block_window is not None:
+            self._stage_forgetting(batch, number - self.block_window)
 
-    def _stage_pruning(self, batch: Batch, number: int) -> None:
-        if self.window is None or number <= self.window:
-            return
-        leaving = number - self.window
-        data = self.database.get(REPLACED + height_key(leaving))
-        if data is not None:
-            replaced = _decode_stored(data, Replaced, f"what block {leaving} replaced")
-            self.state.stage_pruning(batch, replaced.state, leaving)
-            self.nodes.stage_pruning(batch, replaced.nodes, leaving)
-            batch[REPLACED + height_key(leaving)] = None
+    def stage_block(self, batch: Batch, hash_: bytes, block: Block) -> None:
+        """Add a finalized block to ``batch``."""
+        batch[BLOCK + hash_] = encode(block)
+        batch[HEIGHT + height_key(block.header.number)] = hash_
+        batch[HEADER + hash_] = None
 
-    def oldest_state(self, finalized_number: int) -> int:
-        """The lowest block whose state can still be read."""
-        return 0 if self.window is None else max(finalized_number - self.window, 0)
+    def gap(self) -> Gap | None:
+        """The blocks that a warp has left out and that are not downloaded yet."""
+        data = self.database.get(META + b"gap")
+        return None if data is None else decode_stored(data, Gap, "the gap below the kept blocks")
 
+    def stage_gap(self, batch: Batch, gap: Gap | None) -> None:
+        batch[META + b"gap"] = None if gap is None else encode(gap)
 
-def _decode_stored(data: bytes, kind: type[T], what: str) -> T:
-    try:
-        return decode(data, kind, MAX_STORED_BYTES)
-    except CodecError as error:
-        raise DatabaseCorrupt(f"{what} is damaged on disk ({error}); restore a copy, or purge and sync again") from None
+    def oldest_block(self) -> int:
+        """From this height on all finalized blocks are kept (and genesis, whose body is empty)."""
+        gap = self.gap()
+        return self._kept_from({}) if gap is None else gap.high + 1
+
+    def _kept_from(self, batch: Batch) -> int:
+        """All blocks below are forgotten."""
+        data = batch.get(META + b"oldest") or self.database.get(META + b"oldest")
+        return 1 if data is None else int.from_bytes(data, "big")
+
+    def _stage_forgetting(self, batch: Batch, last: int) -> None:
+        """Forget the lowest few of the blocks up to ``last``; of those that change the authorities the header stays."""
+        kept = first = self._kept_from(batch)
+        gap = self.gap()
+        if gap is not None and gap.low <= first <= gap.high:
+            first = max(first, min(gap.high, last) + 1)
+        end = max(first, min(last + 1, first + FORGOTTEN_AT_ONCE))
+        for number in range(first, end):
+            hash_ = self.hash_at(number)
+            header = None if hash_ is None else self.header(hash_)
+            if hash_ is None or header is None:
+                continue
+            batch[BLOCK + hash_] = batch[OUTCOME + hash_] = None
+            if changes_authorities(header):
+                batch[HEADER + hash_] = encode(header)
+            else:
+                batch[HEIGHT + height_key(number)] = batch[JUSTIFICATION + height_key(number)] = None
+        if end > kept:
+            batch[META + b"oldest"] = height_key(end)

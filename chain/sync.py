@@ -57,6 +57,8 @@ class PeerState:
     best_number: int
     best_hash: bytes
     finalized_number: int
+    oldest_block: int = 1
+    """From this height on it has all blocks."""
     paused_until: float = 0.0
     ranges: int = 0
 
@@ -111,6 +113,17 @@ class Sync:
         heights = sorted(peer.best_number for peer in self.peers.values())
         return bool(heights) and heights[(len(heights) - 1) // 2] > self._ledger.head_number + FOLLOW_GAP
 
+    @property
+    def oldest_wanted(self) -> int | None:
+        """The lowest block that any peer ahead has, when it is not low enough to go on from: only a warp helps then."""
+        oldest = [peer.oldest_block for peer in self.peers.values() if peer.best_number > self._ledger.head_number]
+        return min(oldest) if oldest and min(oldest) > self._ledger.head_number + 1 else None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being downloaded or waits to be imported."""
+        return not self._ranges and not self._wanted and not self._importer.has_work
+
     def wake_at(self, now: float) -> float:
         """When a block is to be asked for again; infinity when none is."""
         moments = (wanted.not_before for wanted in self._wanted.values() if not wanted.is_asked)
@@ -122,8 +135,10 @@ class Sync:
         """A peer told what it has."""
         known = self.peers.get(peer)
         if known is None:
-            self.peers[peer] = PeerState(status.best_number, status.best_hash, status.finalized_number)
+            numbers = (status.finalized_number, status.oldest_block)
+            self.peers[peer] = PeerState(status.best_number, status.best_hash, *numbers)
         elif known.paused_until <= now:
+            known.oldest_block = status.oldest_block
             known.best_number, known.best_hash = status.best_number, status.best_hash
             known.finalized_number = max(known.finalized_number, status.finalized_number)
         if status.best_number > self._ledger.finalized_number:
@@ -255,7 +270,7 @@ class Sync:
         return [
             peer
             for peer, state in self.peers.items()
-            if state.best_number >= number and peer not in refused and state.paused_until <= now
+            if state.oldest_block <= number <= state.best_number and peer not in refused and state.paused_until <= now
         ]
 
     def _choose_peer(self, number: int, refused: set[str], now: float) -> str | None:
@@ -272,7 +287,7 @@ class Sync:
             self.peers[peer].ranges = max(self.peers[peer].ranges - 1, 0)
         if range_ not in self._ranges:
             return []
-        blocks, fault = _read_blocks(peer, data, lambda blocks: blocks[0].block.header.number == range_.start)
+        blocks, fault = read_blocks(peer, data, lambda blocks: blocks[0].block.header.number == range_.start)
         if fault is None and len(blocks) > range_.count:
             fault = Punish(peer, UNLINKED_POINTS, "more blocks than were asked for")
         if fault is not None:
@@ -324,7 +339,7 @@ class Sync:
 
     def _on_wanted(self, hash_: bytes, wanted: Wanted, peer: str, data: bytes | None, now: float) -> list[ImportEffect]:
         wanted.is_asked = False
-        blocks, fault = _read_blocks(peer, data, lambda blocks: header_hash(blocks[-1].block.header) == hash_)
+        blocks, fault = read_blocks(peer, data, lambda blocks: header_hash(blocks[-1].block.header) == hash_)
         if fault is not None:
             wanted.not_before = now + RETRY_SECONDS
             wanted.peers = [*(other for other in wanted.peers if other != peer), peer]
@@ -335,7 +350,7 @@ class Sync:
         ]
 
 
-def _read_blocks(
+def read_blocks(
     peer: str, data: bytes | None, is_what_was_asked: Callable[[tuple[BlockData, ...]], bool]
 ) -> tuple[tuple[BlockData, ...], Punish | None]:
     """The blocks of an answer, each the parent of the next; or what is wrong with it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chain.ledger import Ledger
-from chain.serve import changes_authorities
+from chain.store import changes_authorities
 from runtime.block import Header
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import merge
 
-from chain.store import Column, JournalEntry, Outcome, Store, unpack_changes
+from chain.columns import Column
+from chain.store import JournalEntry, Outcome, Store, unpack_changes
 from runtime.block import Block, Header
 
 GetNode = Callable[[bytes], "bytes | None"]
@@ -40,19 +41,19 @@ class BlockState:
     """
 
     def __init__(self, store: Store, layers: Sequence[Layer], past: int | None = None) -> None:
-        self._store, self._layers, self._past = store, layers, past
+        self._columns, self._layers, self._past = store.columns, layers, past
 
     def get(self, key: bytes, /) -> bytes | None:
         for layer in self._layers:
             if key in layer.state:
                 return layer.state[key]
-        return self._read(self._store.state, key)
+        return self._read(self._columns.state, key)
 
     def keys(self, prefix: bytes, after: bytes = b"") -> Iterator[bytes]:
         below = (
-            self._store.state.keys(prefix, after)
+            self._columns.state.keys(prefix, after)
             if self._past is None
-            else self._store.state.keys_at(self._past, prefix, after)
+            else self._columns.state.keys_at(self._past, prefix, after)
         )
         if not self._layers:
             return below
@@ -71,7 +72,7 @@ class BlockState:
         for layer in self._layers:
             if path in layer.nodes:
                 return layer.nodes[path]
-        return self._read(self._store.nodes, path)
+        return self._read(self._columns.nodes, path)
 
     def _read(self, column: Column, key: bytes) -> bytes | None:
         return column.get(key) if self._past is None else column.get_at(key, self._past)

@@ -55,14 +55,20 @@ def hash_value(value: bytes) -> bytes:
     return blake2b(value, digest_size=32, person=b"solvent:value").digest()
 
 
-def _hash_half(half: bytes) -> bytes:
+def hash_half(half: bytes) -> bytes:
+    """The hash of an empty subtree, a leaf, or an inner one, as its parent holds it."""
     if len(half) == 64:
         return blake2b(half, digest_size=32, person=b"solvent:leaf").digest()
     return half or bytes(32)
 
 
+def hash_inner(left: bytes, right: bytes) -> bytes:
+    """The hash of an inner node whose halves have these hashes."""
+    return blake2b(left + right, digest_size=32, person=b"solvent:inner").digest()
+
+
 def _hash_inner(left: bytes, right: bytes) -> bytes:
-    return blake2b(_hash_half(left) + _hash_half(right), digest_size=32, person=b"solvent:inner").digest()
+    return blake2b(hash_half(left) + hash_half(right), digest_size=32, person=b"solvent:inner").digest()
 
 
 EMPTY_ROOT = _hash_inner(EMPTY, EMPTY)
@@ -78,13 +84,19 @@ def _encode_node(left: bytes, right: bytes) -> bytes:
     return bytes([len(left)]) + left + right
 
 
-def _decode_node(data: bytes | None, depth: int, prefix: int) -> tuple[bytes, bytes]:
+def read_node(data: bytes | None, depth: int, prefix: int) -> tuple[bytes, bytes]:
+    """The two halves of a stored inner node. Raises `MerkleError` when it is missing or damaged."""
     if data is None:
         raise MerkleError(f"the state tree has no node at depth {depth}, prefix {prefix:x}")
     left, right = data[1 : 1 + data[0]], data[1 + data[0] :]
     if len(left) not in (0, 32, 64) or len(right) not in (0, 32, 64):
         raise MerkleError(f"the state tree's node at depth {depth}, prefix {prefix:x} is damaged")
     return left, right
+
+
+def root_of_node(data: bytes) -> bytes:
+    """The root of the tree whose top node is stored so. Raises `MerkleError`."""
+    return _hash_inner(*read_node(data, 0, 0))
 
 
 @dataclass(slots=True)
@@ -106,7 +118,7 @@ class _Batch:
             return half
         if len(half) != 32:
             return self._rebuild(half, depth, prefix, low, high)
-        left, right = _decode_node(self.get_node(node_path(depth, prefix)), depth, prefix)
+        left, right = read_node(self.get_node(node_path(depth, prefix)), depth, prefix)
         middle = self.split(depth, prefix, low, high)
         left = self.apply(left, depth + 1, 2 * prefix, low, middle)
         right = self.apply(right, depth + 1, 2 * prefix + 1, middle, high)
@@ -153,7 +165,7 @@ def update(get_node: GetNode, changes: Mapping[bytes, bytes | None]) -> TreeUpda
     )
     batch = _Batch(get_node, [place for place, _ in places], [value for _, value in places])
     root_node = get_node(node_path(0, 0))
-    left, right = (EMPTY, EMPTY) if root_node is None else _decode_node(root_node, 0, 0)
+    left, right = (EMPTY, EMPTY) if root_node is None else read_node(root_node, 0, 0)
     middle = batch.split(0, 0, 0, len(places))
     left = batch.apply(left, 1, 0, 0, middle)
     right = batch.apply(right, 1, 1, middle, len(places))
@@ -174,10 +186,10 @@ def prove(get_node: GetNode, keys: list[bytes]) -> Proof:
     def descend(depth: int, prefix: int, low: int, high: int) -> None:
         middle = bisect_left(places, (2 * prefix + 1) << (KEY_BITS - 1 - depth), low, high)
         node = get_node(node_path(depth, prefix))
-        left, right = (EMPTY, EMPTY) if node is None and depth == 0 else _decode_node(node, depth, prefix)
+        left, right = (EMPTY, EMPTY) if node is None and depth == 0 else read_node(node, depth, prefix)
         for bit, half, first, last in ((0, left, low, middle), (1, right, middle, high)):
             if first == last:
-                items.append(_hash_half(half))
+                items.append(hash_half(half))
             elif len(half) == 32:
                 items.append(b"\x01")
                 descend(depth + 1, 2 * prefix + bit, first, last)
@@ -226,7 +238,7 @@ class _ProofReader:
         middle = bisect_left(self.places, (2 * prefix + 1) << (KEY_BITS - 1 - depth), low, high)
         left = self._read_half(depth + 1, 2 * prefix, low, middle)
         right = self._read_half(depth + 1, 2 * prefix + 1, middle, high)
-        return blake2b(left + right, digest_size=32, person=b"solvent:inner").digest()
+        return hash_inner(left, right)
 
     def _read_half(self, depth: int, prefix: int, low: int, high: int) -> bytes:
         item = next(self.items, None)
@@ -246,4 +258,4 @@ class _ProofReader:
         for i in range(low, high):
             if self.hashes[i] != (item[32:] if self.places[i] == place else None):
                 raise _BadProof
-        return _hash_half(item)
+        return hash_half(item)

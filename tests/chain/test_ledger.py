@@ -80,7 +80,7 @@ def test_the_past_can_be_read_and_proved_inside_the_window_only(tmp_path: Path) 
             assert merkle.verify_proof(header.state_root, key, state.get(key), proof)
         old = chain.ledger.hash_at(4)
         assert old is not None
-        with pytest.raises(StatePruned, match="from 5 on"):
+        with pytest.raises(StatePruned, match="from block 5 on"):
             chain.ledger.state_at(old)
 
 

@@ -54,15 +54,20 @@ all_messages = st.one_of(
     st.builds(Announce, headers),
     st.builds(Extrinsics, st.lists(short, min_size=1, max_size=3).map(tuple)),
     st.builds(Votes, short, numbers),
-    st.builds(Status, hashes, hashes, numbers, hashes, numbers),
+    st.builds(Status, hashes, hashes, numbers, hashes, numbers, numbers),
     st.builds(BlockRequest, starts, st.integers(1, MAX_RANGE)),
     st.builds(BlockResponse, st.lists(block_data, max_size=3).map(tuple)),
     st.builds(FinalityRequest, numbers),
     st.builds(FinalityResponse, short),
     st.builds(WarpRequest, numbers),
     st.builds(WarpResponse, st.lists(st.builds(WarpStep, headers, short), max_size=3).map(tuple), st.booleans()),
-    st.builds(StateRequest, hashes, short, st.integers(1, messages.MAX_STATE_ENTRIES)),
-    st.builds(StateResponse, st.lists(st.builds(StateEntry, short, short), max_size=3).map(tuple), st.booleans()),
+    st.builds(StateRequest, hashes, hashes, hashes, st.integers(1, messages.MAX_STATE_ENTRIES)),
+    st.builds(
+        StateResponse,
+        st.lists(st.builds(StateEntry, short, short), max_size=3).map(tuple),
+        st.lists(short, max_size=3).map(tuple),
+        st.booleans(),
+    ),
 )
 kinds = st.sampled_from(sorted(MAX_BYTES, key=lambda kind: kind.__name__))
 
@@ -118,9 +123,10 @@ def test_counts_and_lengths_are_bounded() -> None:
         Extrinsics(()),
         Extrinsics((b"",) * (messages.MAX_BATCH + 1)),
         WarpResponse((WarpStep(header, b""),) * (messages.MAX_WARP_STEPS + 1), True),
-        StateRequest(bytes(32), bytes(257), 1),
-        StateRequest(bytes(32), b"", messages.MAX_STATE_ENTRIES + 1),
-        StateResponse((StateEntry(b"", b""),) * (messages.MAX_STATE_ENTRIES + 1), True),
+        StateRequest(bytes(32), bytes(31), bytes(32), 1),
+        StateRequest(bytes(32), bytes(32), bytes(32), messages.MAX_STATE_ENTRIES + 1),
+        StateResponse((StateEntry(b"", b""),) * (messages.MAX_STATE_ENTRIES + 1), (), True),
+        StateResponse((), (b"",) * (messages.MAX_PROOF_ITEMS + 1), True),
         Votes(bytes(messages.MAX_VOTES_BYTES), 0),
         Announce(replace(header, digest=(BeaconOutput(bytes(messages.MAX_ANNOUNCE_BYTES), b""),))),
     ]

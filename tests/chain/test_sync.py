@@ -23,8 +23,6 @@ from chain.messages import (
     BlockResponse,
     FromHash,
     FromNumber,
-    StateRequest,
-    StateResponse,
     Status,
     WarpRequest,
     WarpResponse,
@@ -32,7 +30,6 @@ from chain.messages import (
     encode_message,
 )
 from chain.sync import RANGES_PER_PEER
-from runtime import merkle
 from runtime.block import IMMORTAL, Block, Call, sign_extrinsic
 from runtime.codec import encode, replace
 from runtime.crypto import derive_seed, public_key
@@ -209,7 +206,7 @@ def distort(data: bytes, lie: str) -> bytes | None:
 def test_a_peer_that_boasts_does_not_stop_authors(network: PassiveNetwork) -> None:
     network.run(10)
     genesis = network.nodes["Alice"].chain.ledger.genesis_hash
-    boast = encode_message(Status(genesis, bytes(32), 10**9, bytes(32), 10**9))
+    boast = encode_message(Status(genesis, bytes(32), 10**9, bytes(32), 10**9, 1))
     network.answer = lambda peer, asker, protocol, data: boast if (peer, protocol) == ("Dave", STATUS) else data
     before = min(network.finalized_numbers())
     network.run(60)
@@ -218,7 +215,7 @@ def test_a_peer_that_boasts_does_not_stop_authors(network: PassiveNetwork) -> No
 
 def test_a_peer_of_another_chain_is_banned_at_once(network: PassiveNetwork) -> None:
     node = network.nodes["Alice"]
-    stranger = encode_message(Status(bytes(32), bytes(32), 0, bytes(32), 0))
+    stranger = encode_message(Status(bytes(32), bytes(32), 0, bytes(32), 0, 1))
     _, effects = node.chain.on_request("Mallory", STATUS, stranger, network.now)
     network.carry_out(node, effects)
     assert punished(node)["Mallory"] == 100
@@ -279,25 +276,6 @@ def test_answers_hold_what_was_asked_for_in_order(network: PassiveNetwork) -> No
     assert blocks(BlockRequest(FromHash(fifth), 3)) == [3, 4, 5]
     assert blocks(BlockRequest(FromHash(fifth), 64)) == [1, 2, 3, 4, 5]
     assert blocks(BlockRequest(FromHash(bytes(32)), 3)) == []
-
-
-def test_a_state_can_be_downloaded_in_pieces_and_checked_against_its_root(network: PassiveNetwork) -> None:
-    network.run(20)
-    chain = network.nodes["Alice"].chain
-    finalized = chain.ledger.finalized
-    header = chain.ledger.header(finalized)
-    assert header is not None
-    entries: dict[bytes, bytes] = {}
-    complete = False
-    while not complete:
-        request = StateRequest(finalized, max(entries, default=b""), 7)
-        answer, _ = chain.on_request("Bob", STATE, encode_message(request), network.now)
-        assert answer is not None
-        piece = decode_message(StateResponse, answer)
-        entries |= {entry.key: entry.value for entry in piece.entries}
-        complete = piece.complete
-    assert merkle.root_of(entries) == header.state_root
-    assert chain.on_request("Bob", STATE, encode_message(StateRequest(bytes(32), b"", 1)), network.now)[0] is None
 
 
 def test_a_warp_answer_ends_with_the_latest_justification(network: PassiveNetwork) -> None:

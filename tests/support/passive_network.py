@@ -13,6 +13,7 @@ from chain.effects import Ask, Commit, Judge, Publish, Punish
 from chain.ledger import open_ledger
 from chain.network_node import ChainNode, NodeEffect
 from chain.pool import Pool
+from chain.warp import WarpOptions
 from runtime.trees import hash_tagged
 from tests.support.validators import NAMES, START, network_genesis, session_signer
 
@@ -22,8 +23,17 @@ DELAY = 0.05
 class PassiveNode:
     """A node with its database, and what it said about its peers."""
 
-    def __init__(self, name: str, folder: Path, genesis: dict[str, Any], signs: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        genesis: dict[str, Any],
+        signs: bool,
+        warp: WarpOptions | None,
+        windows: tuple[int | None, int | None],
+    ) -> None:
         self.name, self.folder, self.genesis, self.signs = name, folder, genesis, signs
+        self.warp, self.windows = warp, windows
         self.punished: list[Punish] = []
         self.effects: list[NodeEffect] = []
         self.seen: set[bytes] = set()
@@ -32,8 +42,10 @@ class PassiveNode:
 
     def open(self) -> None:
         self.database = Database(self.folder)
-        ledger = open_ledger(self.database, self.genesis, None, slots.is_primary)
-        self.chain = ChainNode(ledger, Pool(ledger.validate), session_signer(self.name) if self.signs else None)
+        states, blocks = self.windows
+        ledger = open_ledger(self.database, self.genesis, states, slots.is_primary, block_window=blocks)
+        signer = session_signer(self.name) if self.signs else None
+        self.chain = ChainNode(ledger, Pool(ledger.validate), signer, warp=self.warp)
 
     def close(self) -> None:
         self.database.close()
@@ -42,9 +54,17 @@ class PassiveNode:
 class PassiveNetwork:
     """Nodes that all know each other. Mutable: `run` for some seconds; `cut` decides which messages get lost."""
 
-    def __init__(self, folder: Path, names: Sequence[str] = NAMES) -> None:
-        self.folder, self.now = folder, START + 0.01
-        self.genesis = network_genesis(names)
+    def __init__(
+        self,
+        folder: Path,
+        names: Sequence[str] = NAMES,
+        genesis: dict[str, Any] | None = None,
+        windows: tuple[int | None, int | None] = (None, None),
+        now: float = START,
+    ) -> None:
+        """``windows`` of all nodes: how many blocks of past state they keep, and how many blocks."""
+        self.folder, self.now, self.windows = folder, now + 0.01, windows
+        self.genesis = genesis or network_genesis(names)
         self.nodes: dict[str, PassiveNode] = {}
         self.cut: Callable[[str, str], bool] = lambda source, target: False
         self.answer: Callable[[str, str, str, bytes | None], bytes | None] = lambda peer, asker, protocol, data: data
@@ -62,8 +82,9 @@ class PassiveNetwork:
         for node in self.nodes.values():
             node.close()
 
-    def add(self, name: str, signs: bool = False) -> PassiveNode:
-        node = self.nodes[name] = PassiveNode(name, self.folder / name, self.genesis, signs)
+    def add(self, name: str, signs: bool = False, warp: WarpOptions | None = None) -> PassiveNode:
+        folder = self.folder / name
+        node = self.nodes[name] = PassiveNode(name, folder, self.genesis, signs, warp, self.windows)
         self.connect(name)
         return node
 
