@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import tempfile
@@ -38,8 +39,9 @@ BATCH_SIZE = 128
     "--output", default="demo-output", show_default=True, type=click.Path(file_okay=False, path_type=Path),
     help="Where the two models go.",
 )  # fmt: skip
+@click.option("--stay", is_flag=True, help="Leave the chain running at the end, for its explorer, until Ctrl-C.")
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep chain and logs here.")
-def command(as_json: bool, steps: int, output: Path, keep: Path | None) -> None:
+def command(as_json: bool, steps: int, output: Path, stay: bool, keep: Path | None) -> None:
     """Train a network on real digits, then catch a solver that gets one multiplication wrong.
 
     Starts a development chain and its workers as processes of their own, and stops them all at the end. Exit code 0
@@ -51,7 +53,7 @@ def command(as_json: bool, steps: int, output: Path, keep: Path | None) -> None:
     try:
         require_writable(output)
         with workplace(keep) as folder:
-            document = tell(console, folder, output, steps, keep is not None)
+            document = tell(console, folder, output, steps, stay, keep is not None)
     except SolventError as error:
         report_failure(console, error, as_json)
         sys.exit(1)
@@ -103,7 +105,7 @@ def report_failure(console: Console, error: SolventError, as_json: bool) -> None
         print_json({"ok": False, "error": str(error), "log": log})
 
 
-def tell(console: Console, folder: Path, output: Path, steps: int, kept: bool) -> dict[str, Any]:
+def tell(console: Console, folder: Path, output: Path, steps: int, stay: bool, kept: bool) -> dict[str, Any]:
     """Run the story; returns the JSON document. Raises `SolventError` when something did not happen."""
     from cli.demo_story import Stage, cheated_act, honest_act, make_terms, submit
 
@@ -131,10 +133,20 @@ def tell(console: Console, folder: Path, output: Path, steps: int, kept: bool) -
         client.close()
         stage.timings["total"] = time.monotonic() - began
         document = build_document(stage, (first, second), record, chain)
+        if stay:
+            wait_for_visitor(console, stage.url, record.number)
     console.print(f"\nDone in {stage.timings['total']:.0f} seconds, {chain['height']} blocks, every process stopped.")
     if kept:
         console.print(f"Chain and logs are in {folder}")
     return document
+
+
+def wait_for_visitor(console: Console, url: str, dispute: int) -> None:
+    """Keep the chain for whoever wants to look at it, until Ctrl-C."""
+    console.print(f"\nThe chain stays at {url}/ and the dispute at {url}/#/dispute/{dispute}; Ctrl-C stops everything.")
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(3600)
 
 
 def prepare(stage: Stage, steps: int) -> tuple[Client, Any]:
