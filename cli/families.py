@@ -18,6 +18,7 @@ FAMILIES = {
     "node": "Run one node of a network with several validators.",
     "testnet": "Make a network of one's own, and run it on this machine.",
     "demo": "The whole story on this machine: train, prove, cheat, get caught.",
+    "validator": "Stake, announce a session key, stand for election.",
     "task": "Estimate, submit and follow training tasks.",
     "worker": "Earn by training, checking, or checking the checkers.",
     "tx": "Sign and send transactions.",

@@ -16,30 +16,24 @@ from cli.dev import base_path_of, parse_size, run_development
 from cli.output import console, fail, say
 from cli.serving import Serving, serving_options
 from node.config import NodeConfig, has_one_author
-from node.keystore import Keystore, SeedSigner, read_password
+from node.keystore import PASSWORD_VARIABLE, SeedSigner, open_key
 from node.networks import NetworkConfig, development_node_key, development_session
 from runtime.crypto import to_ss58
 from runtime.errors import SolventError
 
 F = TypeVar("F", bound=Callable[..., object])
 
-PASSWORD_VARIABLE = "SOLVENT_PASSWORD_FILE"
 STATUS_SECONDS = 5.0
 
 
 def open_session_key(base_path: Path, address: str | None, password_file: Path | None) -> SeedSigner:
     """The key in ``<base path>/keystore`` that this validator makes blocks and votes with."""
-    keystore = Keystore(base_path / "keystore")
-    known = keystore.addresses()
-    if address is None and len(known) != 1:
-        what = f"{len(known)} keys" if known else "no key"
-        advice = "say which with --session-key" if known else f"solvent key insert --keystore {keystore.folder}"
-        raise click.UsageError(f"there is {what} in {keystore.folder}: {advice}")
-    if password_file is not None:
-        password = read_password(password_file)
-    else:
-        password = click.prompt("Password of the session key", hide_input=True)
-    return keystore.open(address or known[0], password)
+    return open_key(
+        base_path / "keystore",
+        address,
+        password_file,
+        lambda: str(click.prompt("Password of the session key", hide_input=True)),
+    )
 
 
 class StatusLines:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
+from cli.chains import default_base_path
+from node.keystore import PASSWORD_VARIABLE, open_key
 from runtime.crypto import KeyFormatError, derive_seed
 from runtime.errors import SolventError
 
-SURI_HELP = "such as //Alice, a mnemonic in quotes, 0x<seed>, each with //path; or @FILE that holds it"
+SURI_HELP = (
+    "such as //Alice, a mnemonic in quotes, 0x<seed>, each with //path; @FILE that holds it; or the address of a key "
+    "in the keystore"
+)
+KEYSTORE_VARIABLE = "SOLVENT_KEYSTORE"
+"""Environment variable that names another keystore than the default one."""
 
 
 class UnreadableSecret(SolventError):
@@ -19,8 +27,13 @@ class UnreadableSecret(SolventError):
 def read_secret(suri: str) -> bytes:
     """The seed that a secret on the command line names, or the one in ``@FILE``, which no process list shows.
 
-    Raises `KeyFormatError` or `UnreadableSecret`.
+    The address of a key stands for the one in the keystore, whose password is asked for unless the environment names
+    the file that holds it. Raises `KeyFormatError`, `UnreadableSecret`, `KeystoreError` or `WrongPassword`.
     """
+    if suri.startswith("5") and " " not in suri:
+        password_file = os.environ.get(PASSWORD_VARIABLE)
+        folder = Path(os.environ.get(KEYSTORE_VARIABLE) or default_base_path("keystore"))
+        return open_key(folder, suri, Path(password_file) if password_file else None, _ask_password).seed
     if suri.startswith("@"):
         path = Path(suri[1:])
         try:
@@ -34,6 +47,10 @@ def read_secret(suri: str) -> bytes:
     from solvent.keys import seed_of
 
     return seed_of(suri)
+
+
+def _ask_password() -> str:
+    return str(click.prompt("Password of the key", hide_input=True))
 
 
 def ask_secret(suri: str | None, what: str = "Secret (mnemonic, 0x<seed> or //name)") -> bytes:

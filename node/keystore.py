@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +23,10 @@ MEMORY_BYTES = 64 * 1024 * 1024
 
 MAX_MEMORY_BYTES = 1024 * 1024 * 1024
 """A key file that asks for more memory than this is refused rather than obeyed."""
+
+
+PASSWORD_VARIABLE = "SOLVENT_PASSWORD_FILE"
+"""Environment variable that names the file with a key's password."""
 
 
 class KeystoreError(SolventError):
@@ -113,6 +118,20 @@ class Keystore:
     def _path(self, address: str) -> Path:
         from_ss58(address)  # an address that is none could name a file elsewhere
         return self.folder / f"{address}.json"
+
+
+def open_key(folder: Path, address: str | None, password_file: Path | None, ask: Callable[[], str]) -> SeedSigner:
+    """The key of that address in a keystore, or the only one; ``ask`` is asked for its password if no file holds it.
+
+    Raises `KeystoreError` or `WrongPassword`.
+    """
+    keystore = Keystore(folder)
+    known = keystore.addresses()
+    if address is None and len(known) != 1:
+        what = f"{len(known)} keys" if known else "no key"
+        advice = "say which with --session-key" if known else f"solvent key insert --keystore {folder}"
+        raise KeystoreError(f"there is {what} in {folder}: {advice}")
+    return keystore.open(address or known[0], ask() if password_file is None else read_password(password_file))
 
 
 def read_password(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from node.keystore import Keystore
 from runtime.crypto import derive_seed, public_key, to_ss58
 from solvent.keys import DEVELOPMENT_PHRASE, seed_of
-from tests.support.node import solvent
+from tests.support.node import dev_process, solvent
 
 ALICE = to_ss58(public_key(derive_seed("//Alice")))
 
@@ -73,3 +74,22 @@ def test_a_wrong_secret_is_refused_in_one_line_that_does_not_repeat_it(
     assert (done.returncode, message in done.stderr) == (code, True), done.stderr
     assert "Traceback" not in done.stderr
     assert "hunter2" not in done.stderr + done.stdout
+
+
+def test_the_address_of_a_kept_key_stands_for_its_secret(tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("secret\n")
+    folder = tmp_path / "keys"
+    Keystore(folder, operations=1, memory_bytes=8192).insert(derive_seed("//Alice"), "secret")
+    environment = {**os.environ, "SOLVENT_KEYSTORE": str(folder), "SOLVENT_PASSWORD_FILE": str(password)}
+    bob = to_ss58(public_key(derive_seed("//Bob")))
+    with dev_process("--tmp", "--quiet") as (_, url):
+        sent = solvent("tx", "remark", "--from", ALICE, "hello", "--url", url, env=environment)
+        assert (sent.returncode, "in block" in sent.stdout) == (0, True), sent.stderr
+        lone = solvent("validator", "status", ALICE, "--url", url)
+        assert (lone.returncode, "development chain" in lone.stderr) == (1, True)
+    missing = solvent("tx", "remark", "--from", bob, "hello", env=environment)
+    assert (missing.returncode, f"no key for {bob}" in missing.stderr) == (1, True)
+    password.write_text("wrong\n")
+    wrong = solvent("tx", "remark", "--from", ALICE, "hello", env=environment)
+    assert (wrong.returncode, "password is wrong" in wrong.stderr) == (1, True)

@@ -49,13 +49,13 @@ def test_the_address_book_outlives_a_restart(tmp_path: Path) -> None:
 def test_the_session_key_is_the_one_in_the_keystore(tmp_path: Path) -> None:
     password = tmp_path / "password"
     password.write_text("secret\n")
-    with pytest.raises(click.UsageError, match="no key"):
+    with pytest.raises(KeystoreError, match="no key"):
         open_session_key(tmp_path, None, password)
     keystore = Keystore(tmp_path / "keystore", operations=1, memory_bytes=8192)
     first = keystore.insert(bytes(32), "secret")
     assert open_session_key(tmp_path, None, password).seed == bytes(32)
     keystore.insert(b"\x01" * 32, "secret")
-    with pytest.raises(click.UsageError, match="--session-key"):
+    with pytest.raises(KeystoreError, match="--session-key"):
         open_session_key(tmp_path, None, password)
     assert open_session_key(tmp_path, first, password).seed == bytes(32)
     password.write_text("wrong")
