@@ -68,7 +68,7 @@ class History:
     def _lowest(self, gap: Gap) -> int:
         """The lowest block that is worth having: the rest would be forgotten at once."""
         window = self._ledger.store.block_window
-        return gap.low if window is None else max(gap.low, self._ledger.finalized_number - window + 1)
+        return gap.low if window is None else max(gap.low, self._ledger.finalized_number - window)
 
     def _choose(self, number: int, now: float) -> str | None:
         """Who has these blocks, and owes the least."""

@@ -52,7 +52,7 @@ from chain.serve import answer, build_status
 from chain.slot_author import SlotAuthor
 from chain.slots import SlotClock, SlotSigner
 from chain.state_download import DOWNLOAD
-from chain.sync import Sync
+from chain.sync import Sync, SyncState
 from chain.warp import Warp, WarpOptions, WarpRefused
 from runtime.pallets import system
 from runtime.pallets.offences import HeaderEquivocation
@@ -88,7 +88,7 @@ class ChainNode:
         """A validator when ``signer`` is given (and while its key is in the set), else a full node.
 
         With ``warp`` it begins by downloading the state of a final block, if its peers are far ahead; who may start
-        from what this node has is for the caller to know (`chain.warp.require_recent_start`).
+        from what this node has is for the caller to know (`chain.warp.plan_warp`).
         """
         self.ledger, self.pool = ledger, pool
         self.clock = SlotClock(system.parameters(ledger.state()).block.slot_milliseconds)
@@ -102,6 +102,7 @@ class ChainNode:
         self._finality_requests = FinalityRequests(ledger, self.finality, self.requests)
         self.evidence = EvidenceBook(ledger)
         self.author = SlotAuthor(ledger, pool, self.clock, signer, self.evidence) if signer else None
+        self._started_at = ledger.head_number
         self._todo: deque[Step] = deque()
         self._is_advance_due = False
         """Whether something was committed since it was last looked at what to ask for."""
@@ -116,6 +117,16 @@ class ChainNode:
     def is_warping(self) -> bool:
         """Whether the chain stands still until a state is downloaded."""
         return self.warp is not None and self.warp.is_active
+
+    @property
+    def sync_state(self) -> SyncState:
+        """How far this node is."""
+        download = self.warp.download if self.warp is not None else None
+        share = (0.0 if download is None else download.share) if self.is_warping else None
+        head = self.ledger.head_number
+        is_syncing = self.is_warping or self.sync.is_behind
+        highest = max(head, self.sync.credible_target)
+        return SyncState(self._started_at, head, highest, is_syncing, share, self.history.missing)
 
     @property
     def has_work(self) -> bool:

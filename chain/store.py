@@ -95,7 +95,7 @@ class Store:
     def __init__(
         self, database: Database, window: int | None = DEFAULT_WINDOW, block_window: int | None = None
     ) -> None:
-        """``window`` blocks of past state are kept, and ``block_window`` finalized blocks; None keeps all."""
+        """States of so many blocks below the finalized head are kept, and ``block_window`` blocks; None keeps all."""
         self.database = database
         self.window, self.block_window = window, block_window
         self.generation = int(database.get(META + b"generation") == b"\1")
@@ -198,7 +198,7 @@ class Store:
         self.stage_block(batch, hash_, entry.block)
         batch[META + b"finalized"] = encode(Finalized(SCHEMA_VERSION, genesis, number, hash_))
         if self.block_window is not None:
-            self._stage_forgetting(batch, number - self.block_window)
+            self._stage_forgetting(batch, number - self.block_window - 1)
 
     def stage_block(self, batch: Batch, hash_: bytes, block: Block) -> None:
         """Add a finalized block to ``batch``."""

@@ -50,6 +50,22 @@ PAUSE_SECONDS = 30.0
 """How long a peer whose chain lacks our finalized block is left alone."""
 
 
+@dataclass(frozen=True, slots=True)
+class SyncState:
+    """How far a node is: the block it started from, its best one, and the best one that peers tell of.
+
+    ``downloaded`` is the share of a state that a warp has got so far, None when the node does not warp. ``missing`` are
+    older blocks that are still to come.
+    """
+
+    starting: int
+    current: int
+    highest: int
+    is_syncing: bool
+    downloaded: float | None
+    missing: int
+
+
 @dataclass(slots=True)
 class PeerState:
     """What a peer says it has."""
@@ -108,10 +124,15 @@ class Sync:
         return max((peer.best_number for peer in self.peers.values()), default=0)
 
     @property
-    def is_behind(self) -> bool:
-        """Whether most peers are far ahead; this node makes no blocks meanwhile. One liar cannot stop it."""
+    def credible_target(self) -> int:
+        """The height that at least half of the peers say they have: one liar cannot move it far."""
         heights = sorted(peer.best_number for peer in self.peers.values())
-        return bool(heights) and heights[(len(heights) - 1) // 2] > self._ledger.head_number + FOLLOW_GAP
+        return heights[(len(heights) - 1) // 2] if heights else 0
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether most peers are far ahead; this node makes no blocks meanwhile."""
+        return self.credible_target > self._ledger.head_number + FOLLOW_GAP
 
     @property
     def oldest_wanted(self) -> int | None:

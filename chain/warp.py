@@ -97,17 +97,25 @@ def slashable_seconds(state: State) -> float:
     return consensus.epoch_slots * consensus.era_sessions * max(consensus.unbonding_eras - 1, 0) * slot
 
 
-def require_recent_start(ledger: Ledger, began: float | None, now: float) -> None:
-    """Check that a warp without a checkpoint may start from what this node has: raises `CheckpointNeeded` if not.
+def plan_warp(ledger: Ledger, began: float | None, checkpoint: bytes | None, now: float) -> WarpOptions | None:
+    """How to warp from what this node has; None when it knows a final block so recent that it is not worth it.
 
-    ``began`` is when the network began, in Unix seconds, if its genesis file says so.
+    ``began`` is when the network began, in Unix seconds, if its genesis file says so. Raises `CheckpointNeeded`.
     """
     state = State(ledger.state_at(ledger.finalized))
-    limit = slashable_seconds(state)
-    clock = SlotClock(system.parameters(state).block.slot_milliseconds)
+    session.require_sessions(state)
     header = ledger.header(ledger.finalized)
     assert header is not None
+    clock = SlotClock(system.parameters(state).block.slot_milliseconds)
     since = clock.start_of(slot_of_header(header)) if header.number else began
+    if header.number and clock.slot_at(now) - slot_of_header(header) < LEAST_GAP:
+        return None
+    if checkpoint is None:
+        _require_recent(since, slashable_seconds(state), now)
+    return WarpOptions(checkpoint)
+
+
+def _require_recent(since: float | None, limit: float, now: float) -> None:
     advice = "give --checkpoint the hash of a recent block that you trust, or use --sync full"
     if since is None:
         raise CheckpointNeeded(f"the genesis file does not say when the network began: {advice}")

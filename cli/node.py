@@ -15,6 +15,7 @@ from cli.chains import CHAIN_HELP, load_chain
 from cli.dev import base_path_of, parse_size, run_development
 from cli.output import console, fail, say
 from cli.serving import Serving, serving_options
+from cli.syncing import Syncing, syncing_options
 from node.config import NodeConfig, has_one_author
 from node.keystore import PASSWORD_VARIABLE, SeedSigner, open_key
 from node.networks import NetworkConfig, development_node_key, development_session
@@ -84,6 +85,7 @@ def known_validator(name: str, text: str = "The same.") -> Callable[[F], F]:
 @click.option("--rpc-external", is_flag=True, help="Serve RPC on all interfaces, not only on this machine.")
 @click.option("--blob-capacity", default="20GiB", show_default=True, help="Most disk space for blobs.")
 @serving_options
+@syncing_options
 @click.option("--log-level", default="warning", type=click.Choice(["debug", "info", "warning"]), show_default=True)
 def command(
     chain: str | None,
@@ -103,6 +105,7 @@ def command(
     blob_capacity: str,
     log_level: str,
     serving: Serving,
+    syncing: Syncing,
 ) -> None:
     """Run one node of a network with several validators.
 
@@ -112,6 +115,7 @@ def command(
     \b
     solvent node --chain genesis.json --bootnodes ADDRESS              follow a network
     solvent node --chain genesis.json --bootnodes ADDRESS --validator  make and finalize its blocks
+    solvent node --chain genesis.json --bootnodes ADDRESS --sync warp  join a long chain in seconds
     solvent node --chain local --alice --tmp                           one of four validators to try things out
     solvent node --dev                                                 a chain of one's own, blocks at once
 
@@ -151,11 +155,15 @@ def command(
                     blob_capacity=capacity,
                     blob_account_capacity=capacity // 2,
                     index=signer is None if serving.index is None else serving.index,
+                    state_window=syncing.state_window,
+                    block_window=syncing.block_window,
                 ),
                 signer,
                 development_node_key(known) if known else None,
                 listen_addr or f"/ip4/0.0.0.0/tcp/{port}",
                 bootnodes,
+                warp=syncing.warp,
+                checkpoint=syncing.checkpoint,
             )
             _run(config, name or known or folder.name)
         except (SolventError, OSError) as error:
@@ -179,5 +187,7 @@ def _run(config: NetworkConfig, name: str) -> None:
             say(f"Network  {address}")
         say(f"Data     {config.node.base_path}")
         say(f"Block    {node.ledger.head_number}, of which {node.ledger.finalized_number} are final\n")
+        if node.chain.is_warping:
+            say("Warping: no blocks are executed until the state of a final one is here.")
 
     run_node(node, welcome)

@@ -82,7 +82,7 @@ def write_network(
         opens = (password_file or folder / name / "password").resolve()
         members.append(Member(name, port, rpc_port, _peer_id(folder / name), opens))
     members.append(Member(FULL, *ports[-1], _peer_id(folder / FULL)))
-    genesis = build_network_genesis(f"testnet-{os.urandom(4).hex()}", "Solvent Testnet", validators)
+    genesis = build_network_genesis(f"testnet-{os.urandom(4).hex()}", "Solvent Testnet", validators, int(time.time()))
     genesis["parameters"] = parameters or {}
     (folder / "genesis.json").write_text(canonical_json(genesis), encoding="utf-8")
     lines = ["#!/bin/sh", "# One node a line: run each in a terminal, or on a machine, of its own.", "exit 1", ""]

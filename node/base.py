@@ -17,6 +17,7 @@ import trio
 from chain.db import Batch, Database, DatabaseError
 from chain.ledger import IsPrimary, Ledger, open_ledger
 from chain.pool import Pool
+from chain.sync import SyncState
 from node.blob_exchange import StoredBlob
 from node.blobs import BlobStore
 from node.config import VERSION, NodeConfig
@@ -50,7 +51,13 @@ class BaseNode:
         try:
             self._database = Database(config.database_path)
             try:
-                self.ledger: Ledger = open_ledger(self._database, config.genesis, config.state_window, is_primary)
+                self.ledger: Ledger = open_ledger(
+                    self._database,
+                    config.genesis,
+                    config.state_window,
+                    is_primary,
+                    block_window=config.block_window,
+                )
                 self.indexes = Indexes(config.index_path, self.ledger) if config.index else None
             except BaseException:
                 self._database.close()
@@ -92,6 +99,11 @@ class BaseNode:
     def is_syncing(self) -> bool:
         """A node is not behind anybody unless it knows better."""
         return False
+
+    def sync_state(self) -> SyncState:
+        """How far this node is, and how far the others are."""
+        head = self.ledger.head_number
+        return SyncState(0, head, head, False, None, 0)
 
     def round_state(self) -> Any:
         """Nobody votes where a node does not know of voters."""

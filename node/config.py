@@ -25,6 +25,8 @@ DEVELOPMENT_ACCOUNTS = (
 DEVELOPMENT_BALANCE = 1_000_000 * TOKEN
 DEVELOPMENT_WINDOW = 16 * DEFAULT_WINDOW
 """Blocks whose state can still be read: a busy development chain makes many blocks a second."""
+LEAST_WINDOW = 16
+"""Fewer past blocks would be gone before a peer that is a little behind can ask for them."""
 
 
 def development_genesis() -> dict[str, Any]:
@@ -68,6 +70,7 @@ class NodeConfig:
     blob_capacity: int = 20 * 1024**3
     blob_account_capacity: int = 10 * 1024**3
     state_window: int | None = DEVELOPMENT_WINDOW
+    block_window: int | None = None
     pool: PoolLimits = field(default_factory=PoolLimits)
     index: bool = True
     rpc: RpcSettings = field(default_factory=RpcSettings)

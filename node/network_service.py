@@ -19,6 +19,8 @@ from chain.finality import FinalityBroken, VotedTwice
 from chain.importer import Equivocation
 from chain.network_node import ChainNode, NodeEffect
 from chain.slots import is_primary
+from chain.sync import SyncState
+from chain.warp import CheckpointNeeded, WarpOptions, WarpRefused, plan_warp
 from node.base import BaseNode, slice_is_over
 from node.blob_exchange import BlobExchange
 from node.networks import NetworkConfig, load_node_key, load_peers, save_peers
@@ -26,6 +28,7 @@ from p2p.host import SocketHost
 from p2p.interface import Incoming, NetworkError, PeerConnected, PeerDisconnected, RequestRefused, Verdict
 from rpc.view import FoundBlob
 from runtime.errors import SolventError
+from runtime.genesis import trusted_checkpoint
 
 TOPICS = (messages.VOTES, messages.BLOCKS, messages.EXTRINSICS)
 """The order is the priority in which gossip is looked at."""
@@ -56,7 +59,7 @@ class NetworkNode(BaseNode):
     def __init__(self, config: NetworkConfig, on_finalized: Callable[[int, bytes], None] = lambda *_: None) -> None:
         """As `BaseNode`; may make a node key, too. ``on_finalized`` hears of every finalized head."""
         super().__init__(config.node, is_primary)
-        self.chain = ChainNode(self.ledger, self.pool, config.signer)
+        self.chain = ChainNode(self.ledger, self.pool, config.signer, warp=self._plan_warp(config))
         self.is_validator = config.signer is not None
         folder = config.folder
         self.host = SocketHost(
@@ -74,8 +77,21 @@ class NetworkNode(BaseNode):
         self._on_finalized = on_finalized
         self._unjudged: dict[bytes, Incoming] = {}
         self._nursery: trio.Nursery | None = None
+        self._is_warned = False
         self._latest = 0.0
         self._due = 0.0
+
+    def _plan_warp(self, config: NetworkConfig) -> WarpOptions | None:
+        if not config.warp:
+            return None
+        genesis = self.config.genesis
+        checkpoint = config.checkpoint or trusted_checkpoint(genesis)
+        try:
+            return plan_warp(self.ledger, genesis.get("launched"), checkpoint, time.time())
+        except SolventError:
+            self._listener.close()
+            self._database.close()
+            raise
 
     # --- what rpc.view.NodeView asks for
 
@@ -94,7 +110,10 @@ class NetworkNode(BaseNode):
         return len(self.host.peers())
 
     def is_syncing(self) -> bool:
-        return self.chain.sync.is_behind
+        return self.chain.sync_state.is_syncing
+
+    def sync_state(self) -> SyncState:
+        return self.chain.sync_state
 
     # --- tasks
 
@@ -136,6 +155,7 @@ class NetworkNode(BaseNode):
             if now >= self._due:
                 self._due = float("inf")
                 self._dispatch(self.chain.on_time(now))
+                self._warn_of_pruned_peers()
             if self.chain.has_work:
                 self._dispatch(self.chain.work(self._now(), slice_is_over()))
                 await trio.lowlevel.checkpoint()
@@ -143,6 +163,12 @@ class NetworkNode(BaseNode):
                 self._wake = trio.Event()
                 with trio.move_on_after(max(self._due - self._now(), SHORTEST_WAIT)):
                     await self._wake.wait()
+
+    def _warn_of_pruned_peers(self) -> None:
+        lowest = self.chain.sync.oldest_wanted
+        if lowest is not None and not self.chain.is_warping and not self._is_warned:
+            self._is_warned = True
+            logger.warning("no peer has blocks below %d any more: start again with --sync warp", lowest)
 
     async def _answer(self, protocol: str, peer: str, data: bytes) -> bytes:
         answer, effects = self.chain.on_request(peer, protocol, data, self._now())
@@ -202,6 +228,8 @@ class NetworkNode(BaseNode):
                 logger.warning("a voter voted twice in one stage of a round: %s", evidence.first.vote)
             case FinalityBroken(reason):
                 self.fail(ChainBroken(reason))
+            case WarpRefused(reason):
+                self.fail(CheckpointNeeded(reason))
             case _:
                 logger.debug("nothing to do for %s", effect)
 

@@ -32,8 +32,13 @@ class Validator:
     session_key: bytes
 
 
-def build_network_genesis(chain_id: str, name: str, validators: Sequence[Validator]) -> dict[str, Any]:
-    """The genesis configuration of a network that these validators start; development accounts have balances too."""
+def build_network_genesis(
+    chain_id: str, name: str, validators: Sequence[Validator], launched: int | None = None
+) -> dict[str, Any]:
+    """The genesis configuration of a network that these validators start; development accounts have balances too.
+
+    ``launched`` is when, in Unix seconds: a young network can be warped to without a checkpoint.
+    """
     balances = {to_ss58(development_signer(who).public): str(DEVELOPMENT_BALANCE) for who in DEVELOPMENT_ACCOUNTS}
     for validator in validators:
         balances.setdefault(to_ss58(validator.account), str(VALIDATOR_BALANCE))
@@ -52,6 +57,7 @@ def build_network_genesis(chain_id: str, name: str, validators: Sequence[Validat
         "parameters": {},
         "authorities": authorities,
         "balances": balances,
+        **({} if launched is None else {"launched": launched}),
     }
 
 
@@ -99,7 +105,9 @@ CHAINS: dict[str, Callable[[], dict[str, Any]]] = {
 class NetworkConfig:
     """How one node takes part in a network. ``signer`` is a validator's session key; a full node has none.
 
-    Without a ``node_key`` the one in `folder` counts, which is made on first use.
+    Without a ``node_key`` the one in `folder` counts, which is made on first use. With ``warp`` a node that is far
+    behind begins with the state of a final block; ``checkpoint`` is the hash of a block to trust for that, before the
+    genesis file's.
     """
 
     node: NodeConfig
@@ -107,6 +115,8 @@ class NetworkConfig:
     node_key: bytes | None = None
     listen: str = "/ip4/0.0.0.0/tcp/30333"
     bootnodes: tuple[str, ...] = ()
+    warp: bool = False
+    checkpoint: bytes | None = None
 
     @property
     def folder(self) -> Path:

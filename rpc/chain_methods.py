@@ -17,7 +17,10 @@ TABLE = MethodTable()
 def get_block(node: NodeView, hash: bytes | None) -> Any:
     """A block by its hash, the best one without; null when it is unknown. ``extrinsics`` are the encoded body items,
     ``calls`` the same decoded."""
-    block = node.ledger.block(hash or node.ledger.head)
+    hash_ = hash or node.ledger.head
+    block = node.ledger.block(hash_)
+    if block is None and node.ledger.header(hash_) is not None:
+        raise UnknownBlock(_explain_absence(node, hash_))
     if block is None:
         return None
     return {
@@ -43,6 +46,9 @@ def get_block_hash(node: NodeView, number: int | list[int] | None) -> Any:
 
 def _hash_of(node: NodeView, number: int) -> str | None:
     hash_ = node.ledger.hash_at(number)
+    oldest = node.ledger.store.oldest_block()
+    if hash_ is None and number < oldest:
+        raise UnknownBlock(f"block {number} is not kept here: this node has blocks from {oldest} on")
     return None if hash_ is None else hex_of(hash_)
 
 
@@ -65,9 +71,18 @@ def get_block_events(node: NodeView, hash: bytes | None) -> Any:
     hash_ = hash or node.ledger.head
     block, outcome = node.ledger.block(hash_), node.ledger.outcome(hash_)
     if block is None or outcome is None:
-        raise UnknownBlock(f"block {hex_of(hash_)} is not known here")
+        raise UnknownBlock(_explain_absence(node, hash_))
     return {
         "hash": hex_of(hash_),
         "number": hex(block.header.number),
         **render_outcome(outcome, block.body),
     }
+
+
+def _explain_absence(node: NodeView, hash_: bytes) -> str:
+    header = node.ledger.header(hash_)
+    if header is None:
+        return f"block {hex_of(hash_)} is not known here"
+    if node.ledger.block(hash_) is not None:
+        return f"block {header.number} was downloaded after a warp and not executed, so its events are not known here"
+    return f"the body of block {header.number} is not kept here"

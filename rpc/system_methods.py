@@ -51,9 +51,9 @@ def health(node: NodeView) -> Any:
 
 @TABLE.method("system_syncState")
 def sync_state(node: NodeView) -> Any:
-    """The best block's height."""
-    number = node.ledger.head_number
-    return {"startingBlock": 0, "currentBlock": number, "highestBlock": number}
+    """The block this node started from, its best one, and the best one that most peers tell of."""
+    state = node.sync_state()
+    return {"startingBlock": state.starting, "currentBlock": state.current, "highestBlock": state.highest}
 
 
 @TABLE.method("system_accountNextIndex", account=ACCOUNT)

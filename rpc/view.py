@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from chain.ledger import Ledger
 from chain.pool import Pool
+from chain.sync import SyncState
 from rpc.bell import Bell
 
 if TYPE_CHECKING:
@@ -86,6 +87,9 @@ class NodeView(Protocol):
 
     def is_syncing(self) -> bool:
         """Whether the node is catching up with its peers."""
+
+    def sync_state(self) -> SyncState:
+        """How far the node is, and how far its peers are."""
 
     def round_state(self) -> Any:
         """How far the vote on finality is, as `grandpa_roundState` shows it; None where nobody votes."""

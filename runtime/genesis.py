@@ -30,8 +30,11 @@ FIELDS: dict[str, type] = {
     "balances": dict,
 }
 RAW_FIELDS: dict[str, type] = {"id": str, "name": str, "raw": dict}
+OPTIONAL_FIELDS: dict[str, type] = {"launched": int, "checkpoint": str}
+"""What a newcomer may trust for a warp: when the network began, in Unix seconds, and the hash of a recent block. It is
+not part of the state, so a founder may change it in the file."""
 AUTHORITY_FIELDS = ("account", "session_key", "stake")
-KINDS: dict[type, str] = {str: "text", dict: "an object", list: "a list"}
+KINDS: dict[type, str] = {str: "text", dict: "an object", list: "a list", int: "a whole number"}
 MAX_NAME = 64
 ID_LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 """Chain ids also name folders, so they hold nothing that a path could."""
@@ -57,16 +60,19 @@ def parse_genesis(text: str | bytes, template: bool = False) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise GenesisError("a genesis file is an object")
     fields = RAW_FIELDS if "raw" in config else FIELDS
-    for kind, names in (("lacks", fields.keys() - config.keys()), ("has unknown", config.keys() - fields.keys())):
+    allowed = fields | OPTIONAL_FIELDS
+    for kind, names in (("lacks", fields.keys() - config.keys()), ("has unknown", config.keys() - allowed.keys())):
         if names:
             raise GenesisError(f"the genesis file {kind} fields: {', '.join(sorted(names))}; see solvent build-spec")
-    for field, expected in fields.items():
-        if not isinstance(config[field], expected):
+    for field, expected in allowed.items():
+        if field in config and type(config[field]) is not expected:
             raise GenesisError(f"{field}: is {KINDS[expected]} in a genesis file, not {config[field]!r:.60}")
     if not 0 < len(config["id"]) <= MAX_NAME or not ID_LETTERS.issuperset(config["id"]):
         raise GenesisError(f"id: 1 to 64 letters, digits, - and _, not {config['id']!r:.60}")
     if not 0 < len(config["name"]) <= MAX_NAME or not config["name"].isprintable():
         raise GenesisError(f"name: 1 to 64 printable characters, not {config['name']!r:.80}")
+    if len(_read_hex("checkpoint", config.get("checkpoint", "00" * 32))) != 32:
+        raise GenesisError("checkpoint: is the hash of a block, 32 bytes in hex")
     if "raw" in config:
         _validate_raw(config["raw"])
     else:
@@ -204,9 +210,15 @@ def _restore_raw(state: State, config: dict[str, Any]) -> State:
     return state
 
 
+def trusted_checkpoint(config: dict[str, Any]) -> bytes | None:
+    """The hash of a recent block that the genesis file vouches for."""
+    return _read_hex("checkpoint", config["checkpoint"]) if "checkpoint" in config else None
+
+
 def raw_genesis(config: dict[str, Any]) -> dict[str, Any]:
     """The raw form of a configuration: the same chain, as the state itself."""
     changes = build_genesis(config).changes()
     root = merkle.update(lambda path: None, changes).root
     entries = {"0x" + key.hex(): "0x" + value.hex() for key, value in changes.items() if value is not None}
-    return {"id": config["id"], "name": config["name"], "raw": {"root": "0x" + root.hex(), "state": entries}}
+    kept = {name: config[name] for name in ("id", "name", *OPTIONAL_FIELDS) if name in config}
+    return {**kept, "raw": {"root": "0x" + root.hex(), "state": entries}}

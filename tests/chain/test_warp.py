@@ -25,7 +25,7 @@ from chain.messages import (
     encode_message,
 )
 from chain.store import changes_authorities
-from chain.warp import CheckpointNeeded, WarpOptions, WarpRefused, require_recent_start, slashable_seconds
+from chain.warp import CheckpointNeeded, WarpOptions, WarpRefused, plan_warp, slashable_seconds
 from runtime import merkle
 from runtime.block import Block, header_hash
 from runtime.codec import encode, replace
@@ -348,15 +348,21 @@ def test_genesis_is_no_start_once_its_set_may_have_withdrawn_its_stake(network: 
     began = network.now - 200
     limit = slashable_seconds(ledger.state())
     assert limit == 8 * 2 * 27 * 2.0
-    require_recent_start(ledger, began, began + limit - 1)
+    assert plan_warp(ledger, began, None, began + limit - 1) == WarpOptions()
     with pytest.raises(CheckpointNeeded, match="--checkpoint"):
-        require_recent_start(ledger, began, began + limit)
+        plan_warp(ledger, began, None, began + limit)
     with pytest.raises(CheckpointNeeded, match="does not say when"):
-        require_recent_start(ledger, None, began)
-    old = network.nodes["Alice"].chain.ledger
-    require_recent_start(old, None, network.now)
+        plan_warp(ledger, None, None, began)
+    assert plan_warp(ledger, None, bytes(32), began + limit) == WarpOptions(bytes(32))
+
+
+def test_what_a_node_has_made_final_itself_is_a_start_for_as_long(network: PassiveNetwork) -> None:
+    ledger = network.nodes["Alice"].chain.ledger
+    limit = slashable_seconds(ledger.state())
+    assert plan_warp(ledger, None, None, network.now + 500) is None
     with pytest.raises(CheckpointNeeded, match="hours ago"):
-        require_recent_start(old, None, network.now + limit)
+        plan_warp(ledger, None, None, network.now + 2 * 512 + limit)
+    assert plan_warp(ledger, None, bytes(32), network.now + 2 * 512 + limit) == WarpOptions(bytes(32))
 
 
 def some_block(network: PassiveNetwork, number: int) -> bytes:

@@ -12,6 +12,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chain.sync import SyncState
 from node.blobs import BlobStore
 from rpc.bell import Bell
 from rpc.errors import INTERNAL_ERROR
@@ -47,6 +48,10 @@ class View:
 
     def is_syncing(self) -> bool:
         return False
+
+    def sync_state(self) -> SyncState:
+        head = self.ledger.head_number
+        return SyncState(1, head, head + 7, True, None, 0)
 
     def round_state(self) -> Any:
         return None
