@@ -26,6 +26,7 @@ from chain.store import (
     Store,
     pack_changes,
 )
+from chain.verified import VerifiedSignatures
 from chain.verify import Verify, validate_seal
 from chain.views import BlockState, Layer, ReadCache, layer_of
 from runtime import crypto, merkle
@@ -113,6 +114,7 @@ class Ledger:
         self.genesis_hash = finalized.genesis
         self.finalized, self.finalized_number = finalized.hash, finalized.number
         self.head, self.head_number = finalized.hash, finalized.number
+        self.verified = VerifiedSignatures()
         self._layers: dict[bytes, Layer] = {}
         self._headers: dict[bytes, Header] = {}
         self._is_primary = is_primary
@@ -238,7 +240,16 @@ class Ledger:
 
     def validate(self, raw: bytes) -> Validity:
         """What the pool should know about an extrinsic, judged on the best block. Raises `InvalidExtrinsic`."""
-        return validate_extrinsic(self.state(), self.head_header(), raw)
+        state, head = self.state(), self.head_header()
+        is_known = self.verified.knows(raw, state, head.number + 1, self.head)
+        validity = validate_extrinsic(state, head, raw, is_known)
+        if not is_known:
+            self.verified.remember(raw, state, head.number + 1, self.head)
+        return validity
+
+    def is_verified(self, context: Context, raw: bytes) -> bool:
+        """Whether `validate` has found the signature of a body's item good, on the fork of the block being executed."""
+        return self.verified.knows(raw, context.state, context.number, context.parent_hash)
 
     # --- writing
 

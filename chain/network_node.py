@@ -92,7 +92,7 @@ class ChainNode:
         """
         self.ledger, self.pool = ledger, pool
         self.clock = SlotClock(system.parameters(ledger.state()).block.slot_milliseconds)
-        self.importer = Importer(ledger, self.clock, limits=limits)
+        self.importer = Importer(ledger, self.clock, ledger.is_verified, limits)
         self.requests: Requests[NodeEffect] = Requests()
         self.propagation = Propagation(ledger, pool, self.requests)
         self.sync = Sync(ledger, self.importer, self.requests)

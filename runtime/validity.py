@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runtime import crypto, registry
-from runtime.block import Extrinsic, Header, Inherent, decode_extrinsic, header_hash, signing_message
+from runtime.block import Era, Extrinsic, Header, Inherent, decode_extrinsic, header_hash, signing_message
 from runtime.codec import Record, decode, encode
 from runtime.errors import CodecError, InvalidExtrinsic, SolventError
 from runtime.pallet import CallDefinition
@@ -88,18 +88,31 @@ def signature_of(state: State, number: int, parent_hash: bytes, item: Extrinsic)
     """(public key, signature, message) that must verify for ``item`` to be in block ``number``.
 
     The message names chain, version and fork, so an answer for this triple stays true for ever and may be remembered.
-    Raises `InvalidExtrinsic` with code ``expired`` when the era's birth block is not a known ancestor.
+    Raises `InvalidExtrinsic` as `birth_hash` does.
     """
-    genesis_hash = parent_hash if number == 1 else system.GENESIS_HASH.get(state)
-    if not item.era.is_valid():
-        raise InvalidExtrinsic("malformed", f"no era has period {item.era.period} and phase {item.era.phase}")
-    era_hash: bytes | None = genesis_hash
-    birth = item.era.birth(number)
-    if item.era.period:
-        era_hash = parent_hash if birth == number - 1 else system.block_hash(state, birth)
-    if era_hash is None or birth >= number:
-        raise InvalidExtrinsic("expired", f"its era starts at block {birth}, which is no known ancestor of {number}")
+    genesis_hash = _genesis_hash(state, number, parent_hash)
+    era_hash = birth_hash(state, number, parent_hash, item.era)
     return item.signer, item.signature, signing_message(item, genesis_hash, era_hash, system.SPEC_VERSION)
+
+
+def birth_hash(state: State, number: int, parent_hash: bytes, era: Era) -> bytes:
+    """The hash of the block that an era was born at, for block ``number``; genesis for the immortal one.
+
+    Raises `InvalidExtrinsic`: with code ``malformed`` for no era, ``expired`` when that block is no known ancestor.
+    """
+    if not era.is_valid():
+        raise InvalidExtrinsic("malformed", f"no era has period {era.period} and phase {era.phase}")
+    if not era.period:
+        return _genesis_hash(state, number, parent_hash)
+    birth = era.birth(number)
+    hash_ = parent_hash if birth == number - 1 else system.block_hash(state, birth)
+    if hash_ is None or birth >= number:
+        raise InvalidExtrinsic("expired", f"its era starts at block {birth}, which is no known ancestor of {number}")
+    return hash_
+
+
+def _genesis_hash(state: State, number: int, parent_hash: bytes) -> bytes:
+    return parent_hash if number == 1 else system.GENESIS_HASH.get(state)
 
 
 def check_extrinsic(
