@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import click
 
 from cli.chains import default_base_path, load_chain
+from cli.logs import configure_logging
 from cli.output import console, fail, format_amount
 from cli.serving import Serving, serving_options
 from node.config import DEVELOPMENT_ACCOUNTS, DEVELOPMENT_BALANCE, NodeConfig, require_development_genesis
@@ -115,7 +115,7 @@ def run_development(
     serving: Serving,
 ) -> None:
     """Run the one node of a development chain until it is told to stop."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure_logging(serving.log_format)
     capacity = parse_size(blob_capacity)
     with base_path_of(base_path, temporary, str(genesis["id"])) as folder:
         try:
@@ -128,6 +128,9 @@ def run_development(
                 blob_account_capacity=capacity // 2,
                 genesis=genesis,
                 index=serving.index is not False,
+                rpc=serving.settings(rpc_external),
+                metrics_host="0.0.0.0" if serving.prometheus_external else "127.0.0.1",
+                metrics_port=serving.prometheus_port,
             )
             node = Node(config, (lambda report: None) if quiet else print_report)
             run_node(node, lambda: print_welcome(node, folder))

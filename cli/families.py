@@ -23,6 +23,7 @@ FAMILIES = {
     "worker": "Earn by training, checking, or checking the checkers.",
     "tx": "Sign and send transactions.",
     "query": "Read the chain.",
+    "rpc": "Call any method of a node by hand.",
     "index": "The index behind the explorer: build it again.",
     "key": "Make and keep keys.",
     "build-spec": "Print the genesis file of a network.",

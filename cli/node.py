@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import click
 
 from cli.chains import CHAIN_HELP, load_chain
 from cli.dev import base_path_of, parse_size, run_development
+from cli.logs import configure_logging
 from cli.output import console, fail, say
 from cli.serving import Serving, serving_options
 from cli.syncing import Syncing, syncing_options
@@ -137,9 +137,7 @@ def command(
         return
     if known is not None and chosen not in ("local", "testnet"):
         raise click.UsageError(f"--{known.lower()} is a validator of --chain local or testnet only")
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("solvent").setLevel(log_level.upper())
-    logging.getLogger("p2p").setLevel(log_level.upper())
+    configure_logging(serving.log_format, log_level)
     capacity = parse_size(blob_capacity)
     with base_path_of(base_path, temporary, str(genesis["id"])) as folder:
         try:
@@ -157,6 +155,9 @@ def command(
                     index=signer is None if serving.index is None else serving.index,
                     state_window=syncing.state_window,
                     block_window=syncing.block_window,
+                    rpc=serving.settings(rpc_external),
+                    metrics_host="0.0.0.0" if serving.prometheus_external else "127.0.0.1",
+                    metrics_port=serving.prometheus_port,
                 ),
                 signer,
                 development_node_key(known) if known else None,

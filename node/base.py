@@ -7,9 +7,10 @@ for the execution of a block, which is done in slices, so that readers always se
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import trio
@@ -24,10 +25,12 @@ from node.config import VERSION, NodeConfig
 from node.pins import find_pinned
 from rpc.bell import Bell
 from rpc.indexes import Indexes, follow
-from rpc.server import bind_socket, serve_rpc
-from rpc.view import FoundBlob
+from rpc.server import PortUnavailable, Server, bind_socket, serve_metrics, serve_rpc
+from rpc.view import FoundBlob, PeerView
 from runtime.errors import SolventError
 from runtime.pallets import balances
+
+logger = logging.getLogger("solvent.node")
 
 SLICE_SECONDS = 0.004
 """How long block execution may keep the thread before others get their turn."""
@@ -73,6 +76,7 @@ class BaseNode:
             lambda owners: find_pinned(self.ledger.state(), owners),
         )
         self.bell = Bell()
+        self.started_at = time.time()
         self._wake = trio.Event()
         self._stop = trio.Event()
         self._failure: SolventError | None = None
@@ -95,6 +99,30 @@ class BaseNode:
     def peer_count(self) -> int:
         """A node is alone unless it knows better."""
         return 0
+
+    def peers(self) -> Sequence[PeerView]:
+        """The same."""
+        return ()
+
+    def peer_id(self) -> str:
+        """The same."""
+        return ""
+
+    def addresses(self) -> Sequence[str]:
+        """The same."""
+        return ()
+
+    def session_key(self) -> bytes:
+        """A node without a key of its own only follows."""
+        return b""
+
+    def now(self) -> float:
+        """The pool's clock, in seconds."""
+        return trio.current_time()
+
+    def wall_time(self) -> float:
+        """Unix seconds."""
+        return time.time()
 
     def is_syncing(self) -> bool:
         """A node is not behind anybody unless it knows better."""
@@ -120,7 +148,10 @@ class BaseNode:
         """Serve until `stop`, Ctrl-C or SIGTERM. The database is closed when this returns."""
         try:
             async with trio.open_nursery() as nursery:
-                self.server = await nursery.start(serve_rpc, self, self._listener, self._stop.wait, self.config.rpc)
+                self.server: Server = await nursery.start(
+                    serve_rpc, self, self._listener, self._stop.wait, self.config.rpc
+                )
+                self._start_metrics(nursery)
                 await self._start(nursery)
                 if self.indexes is not None:
                     nursery.start_soon(follow, self.indexes, self._stop)
@@ -131,6 +162,19 @@ class BaseNode:
             self._database.close()
         if self._failure is not None:
             raise self._failure
+
+    def _start_metrics(self, nursery: trio.Nursery) -> None:
+        """Serve Prometheus. Another node on this machine may have the port: that is no reason not to run."""
+        port = self.config.metrics_port
+        if port is None:
+            return
+        try:
+            listener = bind_socket(self.config.metrics_host, port, "--prometheus-port")
+        except PortUnavailable as error:
+            logger.warning("no metrics are served: %s", error)
+            return
+        self.metrics_port = int(listener.getsockname()[1])
+        nursery.start_soon(serve_metrics, self, self.server.gate, listener, self._stop.wait)
 
     async def _start(self, nursery: trio.Nursery) -> None:
         """Start the tasks that bring blocks; they end after `stop`."""

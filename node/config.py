@@ -74,6 +74,9 @@ class NodeConfig:
     pool: PoolLimits = field(default_factory=PoolLimits)
     index: bool = True
     rpc: RpcSettings = field(default_factory=RpcSettings)
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = None
+    """Where Prometheus asks; None serves no metrics."""
 
     @property
     def database_path(self) -> Path:

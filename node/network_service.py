@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import trio
 
@@ -24,9 +25,10 @@ from chain.warp import CheckpointNeeded, WarpOptions, WarpRefused, plan_warp
 from node.base import BaseNode, slice_is_over
 from node.blob_exchange import BlobExchange
 from node.networks import NetworkConfig, load_node_key, load_peers, save_peers
+from node.round_state import round_state
 from p2p.host import SocketHost
 from p2p.interface import Incoming, NetworkError, PeerConnected, PeerDisconnected, RequestRefused, Verdict
-from rpc.view import FoundBlob
+from rpc.view import FoundBlob, PeerView
 from runtime.errors import SolventError
 from runtime.genesis import trusted_checkpoint
 
@@ -61,6 +63,7 @@ class NetworkNode(BaseNode):
         super().__init__(config.node, is_primary)
         self.chain = ChainNode(self.ledger, self.pool, config.signer, warp=self._plan_warp(config))
         self.is_validator = config.signer is not None
+        self._session_key = config.signer.public if config.signer else b""
         folder = config.folder
         self.host = SocketHost(
             config.node_key or load_node_key(folder),
@@ -109,11 +112,35 @@ class NetworkNode(BaseNode):
     def peer_count(self) -> int:
         return len(self.host.peers())
 
+    def peers(self) -> Sequence[PeerView]:
+        said = self.chain.sync.peers
+        shown = []
+        for peer in self.host.peers():
+            status = said.get(peer.id)
+            best = (status.best_hash, status.best_number, status.finalized_number) if status else (b"", 0, 0)
+            shown.append(PeerView(peer.id, self.host.address_of(peer.id), *best))
+        return shown
+
+    def peer_id(self) -> str:
+        return self.host.id
+
+    def addresses(self) -> Sequence[str]:
+        return self.host.addresses()
+
+    def session_key(self) -> bytes:
+        return self._session_key
+
+    def now(self) -> float:
+        return self._now()
+
     def is_syncing(self) -> bool:
         return self.chain.sync_state.is_syncing
 
     def sync_state(self) -> SyncState:
         return self.chain.sync_state
+
+    def round_state(self) -> Any:
+        return round_state(self.chain.finality.voter, self.chain.finality.set_id)
 
     # --- tasks
 

@@ -57,6 +57,9 @@ class Node(BaseNode):
         self.bell.ring()
         return hash_
 
+    def session_key(self) -> bytes:
+        return self.config.author.public
+
     async def _start(self, nursery: trio.Nursery) -> None:
         nursery.start_soon(self._seal)
 

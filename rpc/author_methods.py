@@ -13,7 +13,7 @@ from rpc.errors import (
     TOO_LOW_PRIORITY,
     RpcError,
 )
-from rpc.kinds import HASH, HEX, optional
+from rpc.kinds import HASH, HEX, list_of, optional
 from rpc.render import hex_of
 from rpc.state_methods import state_at
 from rpc.table import MethodTable
@@ -32,7 +32,8 @@ _POOL_ERRORS: list[tuple[type[PoolError], int, str]] = [
 ]
 
 
-def _invalid(error: InvalidExtrinsic) -> RpcError:
+def invalid(error: InvalidExtrinsic) -> RpcError:
+    """The error with which an invalid extrinsic is refused."""
     return RpcError(INVALID_TRANSACTION, f"Invalid Transaction: {error}", {"code": error.code})
 
 
@@ -42,7 +43,7 @@ def submit_extrinsic(node: NodeView, extrinsic: bytes) -> str:
     try:
         return hex_of(node.submit(extrinsic))
     except InvalidExtrinsic as error:
-        raise _invalid(error) from None
+        raise invalid(error) from None
     except PoolError as error:
         for kind, code, message in _POOL_ERRORS:
             if isinstance(error, kind):
@@ -66,6 +67,23 @@ def query_info(node: NodeView, extrinsic: bytes, at: bytes | None) -> Any:
     try:
         validity = validate_extrinsic(state, header, extrinsic, verified=True)
     except InvalidExtrinsic as error:
-        raise _invalid(error) from None
+        raise invalid(error) from None
     kind = "operational" if validity.operational else "normal"
     return {"weight": str(validity.weight), "class": kind, "partialFee": str(validity.fee)}
+
+
+@TABLE.method("author_hasKey", unsafe=True, publicKey=HASH)
+def has_key(node: NodeView, publicKey: bytes) -> bool:
+    """Whether this node signs with the session key of that public key."""
+    return node.session_key() == publicKey
+
+
+@TABLE.method("author_removeExtrinsic", unsafe=True, hashes=list_of(HASH, 1000))
+def remove_extrinsic(node: NodeView, hashes: list[bytes]) -> list[str]:
+    """Throw extrinsics out of this node's pool, and those that depend on them; the hashes of those that were in it.
+    Other nodes may still have them."""
+    present = [hash_ for hash_ in hashes if hash_ in node.pool]
+    for hash_ in present:
+        node.pool.on_invalid(hash_, node.now())
+    node.bell.ring()
+    return [hex_of(hash_) for hash_ in present]

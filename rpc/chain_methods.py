@@ -29,8 +29,14 @@ def get_block(node: NodeView, hash: bytes | None) -> Any:
             "extrinsics": [hex_of(raw) for raw in block.body],
             "calls": [render_call(raw) for raw in block.body],
         },
-        "justifications": None,
+        "justifications": _justifications(node, block.header.number, hash or node.ledger.head),
     }
+
+
+def _justifications(node: NodeView, number: int, hash_: bytes) -> list[list[str]] | None:
+    """What is kept that makes this very block final."""
+    kept = node.ledger.store.justification(number) if node.ledger.hash_at(number) == hash_ else None
+    return None if kept is None else [["GRANDPA", hex_of(kept)]]
 
 
 @TABLE.method("chain_getBlockHash", number=optional(one_or_many(NUMBER, MAX_PAGE)))

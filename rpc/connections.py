@@ -65,7 +65,8 @@ class Gate:
         self.limits = limits
         self.open: dict[GuardedStream, str] = {}
         self.refused = 0
-        self.calls = 0
+        self.answered: dict[tuple[str, bool], int] = {}
+        """(method, whether with an error) -> how often; bounded, because unknown methods count as one."""
         self.sessions = 0
         self._allowances: dict[str, tuple[float, float]] = {}
 
@@ -81,8 +82,7 @@ class Gate:
         return True
 
     def may_call(self, address: str, now: float) -> bool:
-        """Count a call; whether its address has not used up its minute."""
-        self.calls += 1
+        """Whether a call's address has not used up its minute."""
         if self.limits.rate is None:
             return True
         left, since = self._allowances.pop(address, (float(self.limits.rate), now))
@@ -91,6 +91,10 @@ class Gate:
         if len(self._allowances) > MAX_RATES:
             del self._allowances[next(iter(self._allowances))]
         return left >= 1
+
+    def count(self, method: str, is_error: bool) -> None:
+        """Note an answered call."""
+        self.answered[method, is_error] = self.answered.get((method, is_error), 0) + 1
 
 
 def address_of(stream: GuardedStream) -> str:

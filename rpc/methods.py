@@ -10,12 +10,15 @@ from rpc import (
     chain_methods,
     dispute_methods,
     explorer_methods,
+    grandpa_methods,
+    runtime_calls,
     state_methods,
     subscriptions,
     system_methods,
     task_methods,
     worker_methods,
 )
+from rpc.openrpc import build_document
 from rpc.table import MethodTable
 from rpc.view import NodeView
 
@@ -30,6 +33,8 @@ for module in (
     task_methods,
     dispute_methods,
     worker_methods,
+    grandpa_methods,
+    runtime_calls,
     subscriptions,
 ):
     TABLE.merge(module.TABLE)
@@ -50,3 +55,9 @@ def rpc_methods(node: NodeView) -> Any:
         for method in TABLE.methods.values()
     ]
     return {"methods": sorted(TABLE.methods), "described": described}
+
+
+@TABLE.method("rpc.discover")
+def discover(node: NodeView) -> Any:
+    """All methods as an OpenRPC document."""
+    return build_document(TABLE, node.version)

@@ -34,6 +34,7 @@ class Caller:
     may_call: Callable[[str], bool] = lambda address: True
     allows_unsafe: bool = True
     session: Sessions | None = None
+    count: Callable[[str, bool], None] = lambda method, is_error: None
 
 
 ANYBODY = Caller()
@@ -103,6 +104,8 @@ def _answer_one(table: MethodTable, node: NodeView, request: Any, caller: Caller
     except Exception:
         logger.exception("a method failed unexpectedly")
         response = _failure(identity, RpcError(INTERNAL_ERROR, "Internal error; the node's log has the details"))
+    name = request.get("method")
+    caller.count(name if name in table.methods else "unknown", "error" in response)
     return response if "id" in request else None
 
 

@@ -32,7 +32,9 @@ from starlette.websockets import WebSocket
 from rpc.blobs import handle_blob
 from rpc.connections import Gate, GuardedStream, RpcLimits, serve_connections
 from rpc.draining import drained
+from rpc.health import check_health
 from rpc.methods import TABLE
+from rpc.metrics import build_metrics_app
 from rpc.origins import Origins, cors_headers
 from rpc.page import serve_page
 from rpc.protocol import Caller, answer, too_big
@@ -51,7 +53,7 @@ class PortUnavailable(SolventError):
     """The RPC port cannot be listened on."""
 
 
-def bind_socket(host: str, port: int) -> socket.socket:
+def bind_socket(host: str, port: int, option: str = "--rpc-port") -> socket.socket:
     """A bound TCP socket; port 0 takes any free one. Raises `PortUnavailable`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -62,10 +64,10 @@ def bind_socket(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            reason = "another program listens there; choose another with --rpc-port"
+            reason = f"another program listens there; choose another with {option}"
         else:
             reason = error.strerror or str(error)
-        raise PortUnavailable(f"cannot serve RPC on {host}:{port}: {reason}") from None
+        raise PortUnavailable(f"cannot listen on {host}:{port}: {reason}") from None
     listener.setblocking(False)
     return listener
 
@@ -125,7 +127,7 @@ class Server:
 
     def _caller(self, connection: HTTPConnection) -> Caller:
         address = connection.client.host if connection.client else ""
-        return Caller(address, self._may_call, self.settings.allows_unsafe)
+        return Caller(address, self._may_call, self.settings.allows_unsafe, None, self.gate.count)
 
     def _may_call(self, address: str) -> bool:
         return self.gate.may_call(address, trio.current_time())
@@ -154,8 +156,8 @@ class Server:
         await Session(TABLE, self.node, self.gate, websocket, self._caller(websocket)).run()
 
     async def _health(self, request: Request) -> Response:
-        ledger = self.node.ledger
-        return JSONResponse({"status": "ok", "best": ledger.head_number, "finalized": ledger.finalized_number})
+        health = check_health(self.node)
+        return JSONResponse(health, 503 if health["problems"] else 200)
 
     async def _blob(self, request: Request) -> Response:
         return await handle_blob(self.node, request)
@@ -206,6 +208,18 @@ async def serve_rpc(
     hypercorn speaks HTTP and WebSocket on each connection; the connections themselves are `rpc.connections`' business.
     """
     server = Server(node, settings or RpcSettings())
+    task_status.started(server)
+    await _serve(server.build_app(), server.gate, listener, stop)
+
+
+async def serve_metrics(
+    node: NodeView, gate: Gate, listener: socket.socket, stop: Callable[[], Awaitable[None]]
+) -> None:
+    """Answer Prometheus on a bound socket until ``stop`` returns; ``gate`` is that of the RPC server."""
+    await _serve(build_metrics_app(node, gate), Gate(RpcLimits(connections=8)), listener, stop)
+
+
+async def _serve(app: ASGIApp, gate: Gate, listener: socket.socket, stop: Callable[[], Awaitable[None]]) -> None:
     config = Config()
     config.errorlog = logging.getLogger("solvent.http")
     config.include_server_header = False
@@ -213,12 +227,11 @@ async def serve_rpc(
     config.keep_alive_max_requests = 1_000_000
     config.h11_max_incomplete_size = 64 * 1024
     config.max_app_queue_size = 1
-    config.websocket_max_message_size = server.settings.limits.message_bytes
-    app, context = ASGIWrapper(drained(server.build_app())), WorkerContext(None)  # type: ignore[arg-type]
+    config.websocket_max_message_size = gate.limits.message_bytes
+    wrapped, context = ASGIWrapper(drained(app)), WorkerContext(None)  # type: ignore[arg-type]
 
     async def handle(stream: GuardedStream) -> None:
-        await Connection(app, config, context, ConnectionState({}), stream)  # type: ignore[arg-type]
+        await Connection(wrapped, config, context, ConnectionState({}), stream)  # type: ignore[arg-type]
 
     socket_listener = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
-    task_status.started(server)
-    await serve_connections(socket_listener, server.gate, handle, stop, context.terminated.set, GRACE_SECONDS)
+    await serve_connections(socket_listener, gate, handle, stop, context.terminated.set, GRACE_SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rpc.kinds import ACCOUNT
+from rpc.render import hex_of
 from rpc.table import MethodTable
 from rpc.view import NodeView
 from runtime.crypto import SS58_PREFIX
@@ -54,6 +55,40 @@ def sync_state(node: NodeView) -> Any:
     """The block this node started from, its best one, and the best one that most peers tell of."""
     state = node.sync_state()
     return {"startingBlock": state.starting, "currentBlock": state.current, "highestBlock": state.highest}
+
+
+@TABLE.method("system_peers", unsafe=True)
+def peers(node: NodeView) -> Any:
+    """The connected peers and what they last said of their chain."""
+    return [
+        {
+            "peerId": peer.id,
+            "address": peer.address,
+            "roles": "FULL",
+            "bestHash": hex_of(peer.best_hash) if peer.best_hash else None,
+            "bestNumber": peer.best_number,
+            "finalizedNumber": peer.finalized_number,
+        }
+        for peer in node.peers()
+    ]
+
+
+@TABLE.method("system_nodeRoles")
+def node_roles(node: NodeView) -> list[str]:
+    """``Authority`` where the node makes blocks or votes, else ``Full``."""
+    return ["Authority"] if node.session_key() else ["Full"]
+
+
+@TABLE.method("system_localPeerId")
+def local_peer_id(node: NodeView) -> str:
+    """This node's id on the network; empty where there is none."""
+    return node.peer_id()
+
+
+@TABLE.method("system_localListenAddresses")
+def local_listen_addresses(node: NodeView) -> list[str]:
+    """The addresses at which other nodes reach this one."""
+    return list(node.addresses())
 
 
 @TABLE.method("system_accountNextIndex", account=ACCOUNT)

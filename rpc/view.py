@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from chain.ledger import Ledger
@@ -47,6 +48,17 @@ class FoundBlob(Protocol):
         """Bytes ``start`` to ``end`` (exclusive), in pieces. Raises `SolventError` when they stop coming."""
 
 
+@dataclass(frozen=True, slots=True)
+class PeerView:
+    """A connected peer; the heights are what it last said, 0 before it said anything."""
+
+    id: str
+    address: str
+    best_hash: bytes
+    best_number: int
+    finalized_number: int
+
+
 class NodeView(Protocol):
     """A running node as its RPC methods see it."""
 
@@ -54,6 +66,8 @@ class NodeView(Protocol):
     version: str
     chain_name: str
     is_development: bool
+    started_at: float
+    """Unix seconds."""
     bell: Bell
     """Rings when the best or the finalized block changed, or an extrinsic came."""
 
@@ -84,6 +98,24 @@ class NodeView(Protocol):
 
     def peer_count(self) -> int:
         """How many peers are connected."""
+
+    def peers(self) -> Sequence[PeerView]:
+        """Connected peers."""
+
+    def peer_id(self) -> str:
+        """This node's own id on the network, empty where there is none."""
+
+    def addresses(self) -> Sequence[str]:
+        """Where other nodes reach this one."""
+
+    def session_key(self) -> bytes:
+        """The public key that this node makes blocks or votes with; empty for none."""
+
+    def now(self) -> float:
+        """The pool's clock, in seconds."""
+
+    def wall_time(self) -> float:
+        """Unix seconds."""
 
     def is_syncing(self) -> bool:
         """Whether the node is catching up with its peers."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import trio
@@ -31,7 +32,7 @@ class Session:
 
     def __init__(self, table: MethodTable, node: NodeView, gate: Gate, websocket: WebSocket, caller: Caller) -> None:
         self._table, self._node, self._gate, self._websocket = table, node, gate, websocket
-        self._caller = Caller(caller.address, caller.may_call, caller.allows_unsafe, self)
+        self._caller = replace(caller, session=self)
         self._subscriptions: dict[str, tuple[Method, Subscription]] = {}
         self._fresh: list[tuple[str, Method, Subscription]] = []
         self._lock = trio.Lock()

@@ -35,6 +35,7 @@ HOMES: dict[str, set[str]] = {
     "multiaddr": {"p2p"},
     "starlette": {"rpc"},
     "hypercorn": {"rpc"},
+    "prometheus_client": {"rpc"},
     "httpx": {"solvent"},
     "wsproto": {"solvent"},
     "mnemonic": {"solvent/keys.py"},

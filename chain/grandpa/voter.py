@@ -80,6 +80,16 @@ class GrandpaVoter:
         return self._rounds.current
 
     @property
+    def rounds(self) -> Rounds:
+        """The rounds that it follows, for whoever wants to look on."""
+        return self._rounds
+
+    @property
+    def voters(self) -> VoterSet:
+        """Who votes in this set."""
+        return self._voters
+
+    @property
     def finalized(self) -> bytes:
         """The last block that is final, as far as this voter knows."""
         return self._rounds.finalized

@@ -36,6 +36,7 @@ class View:
         self.blobs = BlobStore(folder / "blobs", 1000, 1000)
         self.indexes = Indexes(folder / "index", chain.ledger)
         self.bell = Bell()
+        self.started_at = 0.0
 
     def submit(self, raw: bytes) -> bytes:
         return self.pool.submit(raw, self.ledger.head_number, 0.0)
@@ -45,6 +46,24 @@ class View:
 
     def peer_count(self) -> int:
         return 0
+
+    def peers(self) -> tuple[()]:
+        return ()
+
+    def peer_id(self) -> str:
+        return ""
+
+    def addresses(self) -> tuple[()]:
+        return ()
+
+    def session_key(self) -> bytes:
+        return b""
+
+    def now(self) -> float:
+        return 0.0
+
+    def wall_time(self) -> float:
+        return 0.0
 
     def is_syncing(self) -> bool:
         return False

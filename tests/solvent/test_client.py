@@ -323,9 +323,8 @@ def test_health_and_a_body_that_is_too_big(client: Client) -> None:
     health = httpx.get(f"{client.url}/health").json()
     assert health["status"] == "ok"
     assert health["best"] >= health["finalized"] >= 0
-    big = httpx.post(f"{client.url}/", content=b" " * (16 * 1024 * 1024 + 1))
+    big = httpx.post(f"{client.url}/", content=b" " * (8 * 1024 * 1024 + 1))
     assert (big.status_code, big.json()["error"]["code"]) == (413, -32007)
-    assert httpx.get(f"{client.url}/").status_code == 405
     note = httpx.post(f"{client.url}/", content=json.dumps({"jsonrpc": "2.0", "method": "system_name"}))
     assert note.status_code == 204
 

@@ -1,0 +1,36 @@
+"""``grandpa_*``: how far the vote on finality is, and proofs of what is final."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rpc.errors import UNAVAILABLE, RpcError
+from rpc.kinds import NUMBER
+from rpc.render import hex_of
+from rpc.table import MethodTable
+from rpc.view import NodeView
+
+TABLE = MethodTable()
+
+
+@TABLE.method("grandpa_roundState")
+def round_state(node: NodeView) -> Any:
+    """The rounds that this node follows: weights of the prevotes and precommits heard, and who has not voted yet."""
+    state = node.round_state()
+    if state is None:
+        raise RpcError(UNAVAILABLE, "one author makes every block of this chain and each is final: nobody votes")
+    return state
+
+
+@TABLE.method("grandpa_proveFinality", number=NUMBER)
+def prove_finality(node: NodeView, number: int) -> Any:
+    """A justification that makes the block of that height final, as its own or a later block's. ``block`` is what the
+    voters voted for, ``justification`` the encoded record; null when the block is not final or none is kept."""
+    if number > node.ledger.finalized_number:
+        return None
+    found = node.ledger.store.next_justification(number)
+    if found is None:
+        return None
+    height, justification = found
+    hash_ = node.ledger.hash_at(height)
+    return {"number": hex(height), "block": hash_ and hex_of(hash_), "justification": hex_of(justification)}
