@@ -237,7 +237,8 @@ def _example(tensor: Tensor) -> Tensor:
 
 
 def _trace(model: nn.Module, function: Callable[..., Any], examples: list[Tensor]) -> torch.fx.GraphModule:
-    with _quiet():
+    # mkldnn has recurrent layers of its own; without it they are traced step by step.
+    with _quiet(), torch.backends.mkldnn.flags(enabled=False):
         try:
             return make_fx(function, tracing_mode="fake", record_stack_traces=True)(*examples)
         except Exception as error:  # whatever the user's code raises
@@ -256,6 +257,10 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         log.disabled = before
+
+
+SILENT_WRITES = {"aten.native_batch_norm.default": ((3, 3), (4, 4))}
+"""Operators that write to arguments though their schema does not say so: (argument, position of its new value)."""
 
 
 def _mutates(node: torch.fx.Node) -> bool:
@@ -299,10 +304,16 @@ class _Walk:
             raise UnsupportedOperator(name, self._source(node))
         result = node.meta.get("val")
         shape, dtype = (tuple(result.shape), result.dtype) if isinstance(result, Tensor) else ((), None)
+        several = result if isinstance(result, tuple | list) else ()
+        shapes = tuple(tuple(one.shape) for one in several if isinstance(one, Tensor))
         try:
-            lowered = RULES[name](self.builder, Application(name, tuple(args), dict(kwargs), shape, dtype))
+            lowered = RULES[name](self.builder, Application(name, tuple(args), dict(kwargs), shape, dtype, shapes))
         except Refused as refusal:
             raise UnsupportedOperator(name, self._source(node), str(refusal)) from None
+        for argument, position in SILENT_WRITES.get(name, ()):
+            written = node.args[argument]
+            if isinstance(written, torch.fx.Node):
+                self.results[written] = lowered[position]
         if isinstance(result, Tensor):
             found = self.builder.dtype(lowered), self.builder.shape(lowered)
             assert found == (OF_DTYPE[result.dtype], shape), f"{name} gives {shape}, its rule {found}"

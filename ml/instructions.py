@@ -226,6 +226,26 @@ def _iota(op: str, node: Application) -> Instruction:
     return _make(op, node, (count,), 0.3 * count, scalars=(start & 0xFFFFFFFF, step & 0xFFFFFFFF))
 
 
+def _conv2d(op: str, node: Application) -> Instruction:
+    a, (_, inner, rows, columns) = node.attributes, node.inputs[1].shape
+    work = node.outputs[0].elements * inner * rows * columns / 40
+    windows = (a[0], a[2], a[6], a[8]), (a[1], a[4], a[7], a[9])
+    strides = (node.inputs[0].shape, (inner, rows, columns, a[10]), *windows)
+    return _make(op, node, node.outputs[0].shape, work, strides=strides)
+
+
+def _max_pool(op: str, node: Application) -> Instruction:
+    """Sizes are those of the main tensor that is written, with images and channels joined."""
+    (_, taps, stride, before, apart), (_, taps_x, stride_x, before_x, apart_x) = (
+        node.attributes[axis:10:2] for axis in (0, 1)
+    )
+    windows = (stride, before, taps, apart), (stride_x, before_x, taps_x, apart_x)
+    images, channels, *size = node.outputs[0].shape
+    work = 2 * node.outputs[0].elements * taps * taps_x
+    other = node.inputs[0].shape[2:]
+    return _make(op, node, (images * channels, *size), work, strides=(other, (), *windows))
+
+
 def _rows_by_index(op: str, node: Application) -> Instruction:
     table = node.inputs[0].shape[0] if op == "take_rows" else node.outputs[0].shape[0]
     columns, places = node.outputs[0].shape[-1], node.inputs[1].elements
@@ -292,6 +312,9 @@ _BUILDERS: dict[str, Callable[[str, Application], Instruction]] = {
     "pad": _pad,
     "concat": _concat,
     "iota": _iota,
+    "conv2d": _conv2d,
+    "max_pool": _max_pool,
+    "max_pool_backward": _max_pool,
     "take_rows": _rows_by_index,
     "scatter_rows": _rows_by_index,
     **dict.fromkeys(("row_max", "softmax", "softmax_backward", "layer_norm", "layer_norm_backward"), _row_kernel),

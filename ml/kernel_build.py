@@ -61,7 +61,7 @@ ffi.set_source(
     sources=[str(FOLDER / name) for name in SOURCES],
     depends=[str(FOLDER / name) for name in ("solvent.h", "kernels.h", "vectors.h", "gemm.h", "transcendental.h",
                                             "elementwise.h", "rows.h", "approximations.h", "map.h", "places.h",
-                                            "normal.h")],
+                                            "normal.h", "convolution.h")],
     include_dirs=[str(FOLDER)],
     extra_compile_args=list(FLAGS),
     extra_link_args=["-pthread"],

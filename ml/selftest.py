@@ -16,7 +16,7 @@ from runtime.vm.opcodes import OPCODES
 from runtime.vm.operators_map import CODES
 from runtime.vm.types import Kind
 
-DIGEST = "1accdc64c930c8ee2f1397cb87248d77"
+DIGEST = "c0334afaf7c73785ce37c6a63b09739d"
 """blake2b-128 over the outputs of `CASES` in order; the same on every machine and instruction set."""
 
 ELEMENTS = 9600
@@ -130,6 +130,20 @@ CASES: tuple[Instruction, ...] = (
             "layer_norm_backward", (100, 70), (TAME, TAMER, WILDER, TAME, TAMER)[:count], (OUT2, OUT3, OUT), (count,)
         )
         for count in (4, 5)
+    ),
+    *(
+        Instruction(
+            "conv2d", (2, 6, 7, 9), (tensor, TAMER), (OUT,),
+            strides=((2, 8, 15, 10), (4, 3, 2, 2), (2, 1, 1, 1), (1, 0, 1, 1)),
+        )
+        for tensor in (TAME, WILD)
+    ),
+    Instruction(
+        "conv2d", (3, 4, 17, 5), (TAME, TAMER), (OUT,), strides=((3, 5, 8, 3), (5, 2, 2, 1), (1, 1, 2, 2), (1, 0, 2, 1))
+    ),
+    Instruction("max_pool", (20, 10, 11), (WILD,), (OUT2, OUT), strides=((20, 21), (), (2, 1, 3, 1), (2, 0, 2, 1))),
+    Instruction(
+        "max_pool_backward", (20, 3, 5), (TAME, LABELS), (OUT,), strides=((2, 3), (), (2, 1, 3, 1), (2, 1, 2, 1))
     ),
 )  # fmt: skip
 

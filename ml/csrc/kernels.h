@@ -9,6 +9,7 @@
 #include "map.h"
 #include "places.h"
 #include "normal.h"
+#include "convolution.h"
 
 static void run(const struct solvent_instruction *in, uint32_t step, int part, int parts, float *scratch) {
     switch (in->op) {
@@ -42,6 +43,9 @@ static void run(const struct solvent_instruction *in, uint32_t step, int part, i
         case OP_SOFTMAX_BACKWARD: softmax_backward(in, part, parts); break;
         case OP_LAYER_NORM: layer_norm(in, part, parts); break;
         case OP_LAYER_NORM_BACKWARD: layer_norm_backward(in, part, parts); break;
+        case OP_CONV2D: conv2d(in, part, parts, scratch); break;
+        case OP_MAX_POOL: max_pool(in, part, parts); break;
+        case OP_MAX_POOL_BACKWARD: max_pool_backward(in, part, parts); break;
         default: break;
     }
 }

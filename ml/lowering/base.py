@@ -21,6 +21,8 @@ class Application:
     kwargs: dict[str, Any]
     shape: Shape
     dtype: torch.dtype | None
+    shapes: tuple[Shape, ...] = ()
+    """The results' shapes, where there are several."""
 
     def argument(self, position: int, name: str, default: Any = None) -> Any:
         """An argument given by position or by name."""

@@ -77,6 +77,10 @@ def sum_over(builder: Builder, source: Ref, axes: list[int] | int | None) -> Ref
         return total(builder, source)
     if summed == list(range(len(summed))):
         result = builder.emit("col_sum", [matrix(builder, source, element_count(shape[: len(summed)]))])
+    elif kept == list(range(kept[0], kept[-1] + 1)) and kept[0] > 0:
+        # Leading and trailing ones, as of a channel: rows first, then columns; nothing is moved.
+        trailing = sum_over(builder, source, list(range(kept[-1] + 1, rank))) if kept[-1] + 1 < rank else source
+        return sum_over(builder, trailing, list(range(kept[0])))
     else:
         moved = source if kept == list(range(len(kept))) else builder.permute(source, [*kept, *summed])
         result = builder.emit("row_sum", [matrix(builder, moved, element_count(tuple(shape[axis] for axis in kept)))])

@@ -74,7 +74,10 @@ def pick(builder: Builder, node: Application) -> Ref:
     return builder.seen(first(node), builder.view(first(node)).slice(axis, node.args[2] % shape[axis], 1).drop(axis))
 
 
-@lowers("aten.split.Tensor", "aten.split_with_sizes.default", "aten.chunk.default", "aten.unbind.int")
+@lowers(
+    "aten.split.Tensor", "aten.unsafe_split.Tensor", "aten.split_with_sizes.default", "aten.chunk.default",
+    "aten.unbind.int",
+)  # fmt: skip
 def split(builder: Builder, node: Application) -> tuple[Ref, ...]:
     source = first(node)
     shape = builder.shape(source)
@@ -199,7 +202,13 @@ def zeros(builder: Builder, node: Application) -> Ref:
     return constant(builder, node, 0)
 
 
-@lowers("aten.full_like.default", "aten.full.default", "aten.scalar_tensor.default", "aten.new_full.default")
+@lowers(
+    "aten.fill.Scalar",
+    "aten.full_like.default",
+    "aten.full.default",
+    "aten.scalar_tensor.default",
+    "aten.new_full.default",
+)
 def full(builder: Builder, node: Application) -> Ref:
     number = node.args[-1]
     require(isinstance(number, int | float), "the value must be a number")

@@ -7,8 +7,8 @@ is computed from i. An *address* names one element that an instruction reads fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from runtime.vm.opcodes import OPCODES, Opcode, Registers
@@ -171,6 +171,13 @@ def lane_sum(
 
     gas = count * (_gas(preparation) + OPCODES[Opcode.ADD_F32].gas) + _gas(tail)
     return Recipe(_LANES_AT_ZERO, count * size + len(tail), gas, instruction)
+
+
+def with_constants(recipe: Recipe, constants: Mapping[int, int]) -> Recipe:
+    """A recipe with more f32 constants, by register."""
+    cells = {number: cell for number, cell in enumerate(recipe.constants.cells) if cell.kind}
+    cells |= {number: f32(bits) for number, bits in constants.items()}
+    return replace(recipe, constants=Registers.of(cells))
 
 
 def _gas(instructions: Sequence[Instruction]) -> int:

@@ -7,6 +7,7 @@ what the kernels are tested against.
 from __future__ import annotations
 
 from runtime.vm import (
+    operators_convolution,
     operators_elementwise,
     operators_indexing,
     operators_layout,
@@ -24,6 +25,7 @@ _FAMILIES = (
     operators_elementwise,
     operators_map,
     operators_linear,
+    operators_convolution,
     operators_layout,
     operators_views,
     operators_indexing,

@@ -6,9 +6,7 @@ A row is the last dimension of a tensor of any rank. Statistics come first, as o
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from runtime.vm.instructions import SCRATCH, Instruction, Recipe, Register, Source, lane_sum, straight
+from runtime.vm.instructions import SCRATCH, Instruction, Recipe, Register, Source, lane_sum, straight, with_constants
 from runtime.vm.opcodes import Opcode, Registers
 from runtime.vm.operator_base import Application, Operator, require, require_arity, require_bits, require_flag
 from runtime.vm.softfloat import F32, from_integer
@@ -22,13 +20,6 @@ _SCALE = Register(17)
 def _statistic(tensor: TensorType) -> TensorType:
     require(len(tensor.shape) >= 1, "needs at least one dimension")
     return TensorType("f32", (*tensor.shape[:-1], 1))
-
-
-def _with_constants(recipe: Recipe, constants: dict[int, int]) -> Recipe:
-    """A recipe with more f32 constants."""
-    cells = {number: cell for number, cell in enumerate(recipe.constants.cells) if cell.kind}
-    cells |= {number: f32(bits) for number, bits in constants.items()}
-    return replace(recipe, constants=Registers.of(cells))
 
 
 # -- Softmax ----------------------------------------------------------------------------------------------------------
@@ -66,7 +57,7 @@ def _softmax_recipe(node: Application, output: int, element: int) -> Recipe:
         def term(column: int) -> tuple[tuple[Instruction, ...], Source]:
             return _power(node, element, column, SCRATCH.number), SCRATCH
 
-        return _with_constants(lane_sum(seen, term), {17: node.attributes[0]})
+        return with_constants(lane_sum(seen, term), {17: node.attributes[0]})
 
     def scaled(column: int, destination: int) -> Instruction:
         return Instruction(Opcode.MUL_F32, destination, (node.load(0, element * columns + column), _SCALE))
@@ -147,7 +138,7 @@ def _layer_norm_recipe(node: Application, output: int, element: int) -> Recipe:
     if output == 0:
         last = Instruction(Opcode.DIV_F32, 0, (Register(0), _SCALE))
         row_sum = lane_sum(columns, lambda column: ((), node.load(0, element * columns + column)), (last,))
-        return _with_constants(row_sum, {17: count})
+        return with_constants(row_sum, {17: count})
     if output == 1:
 
         def term(column: int) -> tuple[tuple[Instruction, ...], Source]:
@@ -163,7 +154,7 @@ def _layer_norm_recipe(node: Application, output: int, element: int) -> Recipe:
             Instruction(Opcode.ADD_F32, 0, (Register(0), Register(18))),
             Instruction(Opcode.RSQRT_F32, 0, (Register(0),)),
         )
-        return _with_constants(lane_sum(columns, term, finish), {17: count, 18: node.attributes[0]})
+        return with_constants(lane_sum(columns, term, finish), {17: count, 18: node.attributes[0]})
     row, column = divmod(element, columns)
     line = [
         Instruction(Opcode.SUB_F32, 0, (node.load(0, element), node.load_output(0, row))),
@@ -213,7 +204,7 @@ def _layer_norm_backward_recipe(node: Application, output: int, element: int) ->
         return line, SCRATCH
 
     last = Instruction(Opcode.DIV_F32, 0, (Register(0), _SCALE))
-    return _with_constants(lane_sum(columns, term, (last,)), {17: from_integer(F32, columns)})
+    return with_constants(lane_sum(columns, term, (last,)), {17: from_integer(F32, columns)})
 
 
 def _weighted(node: Application, element: int, target: int) -> tuple[Instruction, ...]:

@@ -192,6 +192,7 @@ def menagerie() -> Toy:
     at.node("sgd", a, b, b, rate, attributes=(bits(0.9), bits(0.01), 1), outputs=2)
     at.node("sgd", a, b, b, rate, attributes=(bits(0.9), 0, 0), outputs=2)
     add_general_operators(at, a, b, label)
+    add_image_operators(at, a, b)
     checked = at.check(**{f"value{value:03}": value for value in range(at.count)})
     job = Job(checked.root, EMPTY_STATE_ROOT, 0, 1, 123456789, NOTHING, (), tensor_root(b""), 0)
     return Toy(checked, job, Inputs({}, (), b""))
@@ -216,6 +217,16 @@ def add_general_operators(at: Builder, a: int, b: int, label: int) -> None:
     weight = at.node("fill", attributes=(bits(1.5), 4))
     norm = at.node("layer_norm", a, weight, weight, attributes=(bits(1e-5),), outputs=3)
     at.node("layer_norm_backward", b, a, norm - 2, norm - 1, weight, outputs=3)
+
+
+def add_image_operators(at: Builder, a: int, b: int) -> None:
+    """Convolution and pooling of two images [1,2,2,3] with kernels of two by one."""
+    image = at.node("reshape", a, attributes=(1, 2, 2, 3))
+    kernel = at.node("strided", b, attributes=(0, 2, 2, 2, 1, 4, 2, 1, 1))
+    at.node("conv2d", image, kernel, attributes=(1, 2, 1, 0, 0, 1, 1, 1, 1, 1, 1))
+    window = (2, 2, 2, 2, 1, 1, 1, 0, 1, 1)
+    places = at.node("max_pool", image, attributes=window, outputs=2)
+    at.node("max_pool_backward", places - 1, places, attributes=(*window, 2, 3))
 
 
 Player = Callable[[Game], Move | None]

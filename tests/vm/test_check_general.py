@@ -18,7 +18,28 @@ def alone(op: str, *attributes: int) -> Program:
     return Program(1, (), (Node(op, attributes, ()),), (), (Named("out", 0),))
 
 
+IMAGE, KERNEL = ("f32", (2, 4, 5, 6)), ("f32", (6, 2, 3, 3))
+PLAIN = (1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 2)
+WINDOW = (2, 3, 2, 2, 2, 2, 0, 0, 1, 1)
+
 MALFORMED = {
+    "node 0 ('conv2d'): takes 11 attributes, not 10": applied("conv2d", PLAIN[:10], IMAGE, KERNEL),
+    "node 0 ('conv2d'): needs a tensor of rank 4": applied("conv2d", PLAIN, ("f32", (3,)), KERNEL),
+    "window 0 is outside 1..": applied("conv2d", (0, *PLAIN[1:]), IMAGE, KERNEL),
+    "window 1048577 is outside": applied("conv2d", (1, 1, (1 << 20) + 1, *PLAIN[3:]), IMAGE, KERNEL),
+    "groups 0": applied("conv2d", (*PLAIN[:10], 0), IMAGE, KERNEL),
+    "4 channels are not 1 groups of 2": applied("conv2d", (*PLAIN[:10], 1), IMAGE, KERNEL),
+    "5 outputs are not 2 groups": applied("conv2d", PLAIN, IMAGE, ("f32", (5, 2, 3, 3))),
+    "a kernel that reaches over 9 elements of 5": applied("conv2d", (*PLAIN[:8], 4, 1, 2), IMAGE, KERNEL),
+    "node 0 ('max_pool'): takes 10 attributes": applied("max_pool", WINDOW[:9], IMAGE),
+    "the last window begins at 6 of 5": applied("max_pool", (4, *WINDOW[1:]), IMAGE),
+    "padding 2 is outside 0..1": applied("max_pool", (*WINDOW[:6], 2, 0, 1, 1), IMAGE),
+    "padding with distant taps": applied("max_pool", (*WINDOW[:6], 1, 0, 2, 1), IMAGE),
+    "grad f32[2, 4, 5, 6] is not of size (2, 3)": applied(
+        "max_pool_backward", (*WINDOW, 5, 6), IMAGE, ("i32", (2, 4, 5, 6))
+    ),
+    "and place i32[2, 4, 2, 2] differ": applied("max_pool_backward", (*WINDOW, 5, 6), IMAGE, ("i32", (2, 4, 2, 2))),
+    "image 0 is outside": applied("max_pool_backward", (*WINDOW, 0, 6), IMAGE, ("i32", (2, 4, 5, 6))),
     "node 0 ('map'): number of inputs 0 is outside 1..8": alone("map", 0, 1, 0, 9, 0),
     "number of inputs 9": applied("map", (0, 1, 9, 9, 0), *[V] * 9),
     "input 0 must be f32 or i32, not u8[4]": applied("map", (0, 1, 1, 9, 0), ("u8", (4,))),

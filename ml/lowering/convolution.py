@@ -1,0 +1,248 @@
+"""Convolutions of one and two dimensions, pooling, and their gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ml.builder import Builder, Ref, Shape
+from ml.lowering.base import Application, first, lowers, require
+from ml.lowering.sums import sum_over
+from runtime.commitments import element_count
+
+
+def pair(value: Any) -> tuple[int, int]:
+    """Two numbers, for height and width; a single one counts for both."""
+    numbers = [value] if isinstance(value, int) else list(value)
+    return (numbers[0], numbers[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """A layer's attributes for height and width."""
+
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    apart: tuple[int, int]
+    groups: int
+
+    def forward(self, builder: Builder, image: Ref, weight: Ref) -> Ref:
+        top, left = self.padding
+        attributes = (*self.stride, top, top, left, left, 1, 1, *self.apart, self.groups)
+        return builder.emit("conv2d", [image, weight], attributes)
+
+    def input_gradient(self, builder: Builder, gradient: Ref, weight: Ref, shape: Shape) -> Ref:
+        """A convolution of the gradient, spread by the stride, with the weights turned around."""
+        outputs, inner, *kernel = builder.shape(weight)
+        grouped = builder.reshape(weight, (self.groups, outputs // self.groups, inner, *kernel))
+        view = builder.view(grouped).permute((0, 2, 1, 3, 4)).flip((3, 4))
+        turned = builder.materialise(builder.seen(grouped, view))
+        turned = builder.reshape(turned, (self.groups * inner, outputs // self.groups, *kernel))
+        sides = []
+        for axis in (0, 1):
+            reach = self.apart[axis] * (kernel[axis] - 1)
+            wide = (builder.shape(gradient)[2 + axis] - 1) * self.stride[axis] + 1
+            before = reach - self.padding[axis]
+            sides += [before, shape[2 + axis] + reach - wide - before]
+        attributes = (1, 1, *sides, *self.stride, *self.apart, self.groups)
+        return builder.emit("conv2d", [gradient, turned], attributes)
+
+    def weight_gradient(self, builder: Builder, gradient: Ref, image: Ref, shape: Shape) -> Ref:
+        """A convolution of the image with the gradient as its kernel, images taking the part of channels."""
+        count, _, *size = builder.shape(image)
+        outputs, inner, *kernel = shape
+        groups, each = self.groups, outputs // self.groups
+        lower = builder.shape(gradient)[2:]
+        split = builder.reshape(image, (count, groups, inner, *size))
+        left = builder.materialise(builder.permute(split, (2, 1, 0, 3, 4)))
+        left = builder.reshape(left, (inner, groups * count, *size))
+        split = builder.reshape(gradient, (count, groups, each, *lower))
+        right = builder.materialise(builder.permute(split, (1, 2, 0, 3, 4)))
+        right = builder.reshape(right, (outputs, count, *lower))
+        sides = []
+        for axis in (0, 1):
+            before = self.padding[axis]
+            reach = (lower[axis] - 1) * self.stride[axis] + 1
+            sides += [before, (kernel[axis] - 1) * self.apart[axis] + reach - size[axis] - before]
+        attributes = (*self.apart, *sides, 1, 1, *self.stride, groups)
+        result = builder.emit("conv2d", [left, right], attributes)
+        return builder.permute(result, (1, 0, 2, 3))
+
+
+def _geometry(stride: Any, padding: Any, apart: Any, groups: int, flat: bool) -> Geometry:
+    """``flat``: a convolution of one dimension, as one of height 1."""
+    if flat:
+        return Geometry((1, stride[0]), (0, padding[0]), (1, apart[0]), groups)
+    return Geometry(pair(stride), pair(padding), pair(apart), groups)
+
+
+def _raised(builder: Builder, ref: Ref) -> Ref:
+    """[N, C, L] as [N, C, 1, L]; images stay what they are."""
+    shape = builder.shape(ref)
+    return builder.reshape(ref, (*shape[:2], 1, shape[2])) if len(shape) == 3 else ref
+
+
+@lowers("aten.convolution.default")
+def convolution(builder: Builder, node: Application) -> Ref:
+    image, weight, bias, stride, padding, apart, transposed, _, groups = node.args
+    rank = len(builder.shape(weight))
+    require(rank in (3, 4), "convolutions of three dimensions")
+    geometry = _geometry(stride, padding, apart, groups, rank == 3)
+    if transposed:
+        shape = (*node.shape[:2], 1, node.shape[2]) if rank == 3 else node.shape
+        result = geometry.input_gradient(builder, _raised(builder, image), _raised(builder, weight), shape)
+    else:
+        result = geometry.forward(builder, _raised(builder, image), _raised(builder, weight))
+    result = builder.reshape(result, node.shape)
+    if bias is None:
+        return result
+    return builder.emit("add", [result, builder.reshape(bias, (*builder.shape(bias), *(1,) * (rank - 2)))])
+
+
+@lowers("aten.convolution_backward.default")
+def convolution_backward(builder: Builder, node: Application) -> tuple[Ref | None, Ref | None, Ref | None]:
+    gradient, image, weight, _, stride, padding, apart, transposed, _, groups, wanted = node.args
+    rank = len(builder.shape(weight))
+    geometry = _geometry(stride, padding, apart, groups, rank == 3)
+    grad, x, w = (_raised(builder, ref) for ref in (gradient, image, weight))
+    result: list[Ref | None] = [None, None, None]
+    if wanted[0]:
+        if transposed:
+            main = geometry.forward(builder, grad, w)
+        else:
+            main = geometry.input_gradient(builder, grad, w, builder.shape(x))
+        result[0] = builder.reshape(main, builder.shape(image))
+    if wanted[1]:
+        given, source = (x, grad) if transposed else (grad, x)
+        main = geometry.weight_gradient(builder, given, source, builder.shape(w))
+        result[1] = builder.reshape(main, builder.shape(weight))
+    if wanted[2]:
+        result[2] = sum_over(builder, gradient, [axis for axis in range(rank) if axis != 1])
+    return result[0], result[1], result[2]
+
+
+# -- Pooling ----------------------------------------------------------------------------------------------------------
+
+
+def _pool_attributes(node: Application, at: int, out: Shape) -> tuple[int, ...]:
+    """The attributes of ``max_pool`` from kernel, stride, padding and distance, which begin at argument ``at``."""
+    kernel = pair(node.args[at])
+    stride = pair(node.argument(at + 1, "stride") or kernel)
+    padding, apart = pair(node.argument(at + 2, "padding", 0)), pair(node.argument(at + 3, "dilation", 1))
+    require(padding == (0, 0) or apart == (1, 1), "padding with dilation")
+    return (*out, *kernel, *stride, *padding, *apart)
+
+
+@lowers("aten.max_pool2d_with_indices.default")
+def max_pool(builder: Builder, node: Application) -> tuple[Ref, Ref]:
+    require(len(builder.shape(first(node))) == 4, "pooling without a batch dimension")
+    out = node.shapes[0][2:]
+    values, places = builder.emit_all("max_pool", [first(node)], _pool_attributes(node, 1, out))
+    return values, places
+
+
+@lowers("aten.max_pool2d_with_indices_backward.default")
+def max_pool_backward(builder: Builder, node: Application) -> Ref:
+    gradient, source, places = node.args[0], node.args[1], node.args[-1]
+    attributes = _pool_attributes(node, 2, builder.shape(gradient)[2:])
+    return builder.emit("max_pool_backward", [gradient, places], (*attributes, *builder.shape(source)[2:]))
+
+
+def _average(builder: Builder, node: Application, at: int, shape: Shape) -> tuple[Geometry, Ref, Ref | None]:
+    """(the windows, their weights, how many elements each covers where that differs) of an average pool."""
+    kernel = pair(node.args[at])
+    stride, padding = pair(node.argument(at + 1, "stride") or kernel), pair(node.argument(at + 2, "padding", 0))
+    divisor = node.argument(at + 5, "divisor_override")
+    require(not node.argument(at + 3, "ceil_mode", False), "average pooling with ceil_mode")
+    geometry = Geometry(stride, padding, (1, 1), shape[1])
+    window = (shape[1], 1, *kernel)
+    if padding == (0, 0) or node.argument(at + 4, "count_include_pad", True) or divisor:
+        return geometry, builder.constant(1 / (divisor or element_count(kernel)), window), None
+    ones = builder.constant(1.0, window)
+    return geometry, ones, geometry.forward(builder, builder.constant(1.0, (1, *shape[1:])), ones)
+
+
+@lowers("aten.avg_pool2d.default")
+def average_pool(builder: Builder, node: Application) -> Ref:
+    geometry, weights, counts = _average(builder, node, 1, builder.shape(first(node)))
+    summed = geometry.forward(builder, first(node), weights)
+    return summed if counts is None else builder.emit("div", [summed, counts])
+
+
+@lowers("aten.avg_pool2d_backward.default")
+def average_pool_backward(builder: Builder, node: Application) -> Ref:
+    gradient, shape = node.args[0], builder.shape(node.args[1])
+    geometry, weights, counts = _average(builder, node, 2, shape)
+    if counts is not None:
+        gradient = builder.emit("div", [gradient, counts])
+    return geometry.input_gradient(builder, gradient, weights, shape)
+
+
+def _even(shape: Shape, out: Shape) -> tuple[int, int]:
+    """The window of an adaptive pool whose windows are all alike."""
+    kernel = []
+    for size, wanted in zip(shape[-2:], out[-2:], strict=True):
+        require(size % wanted == 0, f"adaptive pooling from {shape[-2:]} to {tuple(out[-2:])}: no divisor")
+        kernel.append(size // wanted)
+    return kernel[0], kernel[1]
+
+
+@lowers("aten._adaptive_avg_pool2d.default")
+def adaptive_average(builder: Builder, node: Application) -> Ref:
+    shape = builder.shape(first(node))
+    kernel = _even(shape, node.shape)
+    geometry = Geometry(kernel, (0, 0), (1, 1), shape[1])
+    return geometry.forward(builder, first(node), builder.constant(1 / element_count(kernel), (shape[1], 1, *kernel)))
+
+
+@lowers("aten._adaptive_avg_pool2d_backward.default")
+def adaptive_average_backward(builder: Builder, node: Application) -> Ref:
+    gradient, shape = node.args[0], builder.shape(node.args[1])
+    kernel = _even(shape, builder.shape(gradient))
+    parts = builder.emit("mul", [gradient, builder.constant(1 / element_count(kernel))])
+    count, channels, rows, columns = builder.shape(gradient)
+    wide = builder.reshape(parts, (count, channels, rows, 1, columns, 1))
+    repeated = builder.expand(wide, (count, channels, rows, kernel[0], columns, kernel[1]))
+    return builder.reshape(repeated, shape)
+
+
+@lowers("aten.adaptive_max_pool2d.default")
+def adaptive_max(builder: Builder, node: Application) -> tuple[Ref, Ref]:
+    shape, out = builder.shape(first(node)), node.shapes[0]
+    kernel = _even(shape, out)
+    values, places = builder.emit_all("max_pool", [first(node)], (*out[-2:], *kernel, *kernel, 0, 0, 1, 1))
+    return values, places
+
+
+@lowers("aten.adaptive_max_pool2d_backward.default")
+def adaptive_max_backward(builder: Builder, node: Application) -> Ref:
+    gradient, source, places = node.args
+    shape, out = builder.shape(source), builder.shape(gradient)
+    kernel = _even(shape, out)
+    attributes = (*out[-2:], *kernel, *kernel, 0, 0, 1, 1, *shape[-2:])
+    return builder.emit("max_pool_backward", [gradient, places], attributes)
+
+
+@lowers("aten.upsample_nearest2d.default")
+def upsample(builder: Builder, node: Application) -> Ref:
+    source, shape = first(node), builder.shape(first(node))
+    count, channels, rows, columns = shape
+    scale = _multiples(shape, node.shape)
+    wide = builder.reshape(source, (count, channels, rows, 1, columns, 1))
+    return builder.reshape(builder.expand(wide, (count, channels, rows, scale[0], columns, scale[1])), node.shape)
+
+
+@lowers("aten.upsample_nearest2d_backward.default")
+def upsample_backward(builder: Builder, node: Application) -> Ref:
+    gradient, shape = node.args[0], tuple(node.args[2])
+    count, channels, rows, columns = shape
+    scale = _multiples(shape, builder.shape(gradient))
+    split = builder.reshape(gradient, (count, channels, rows, scale[0], columns, scale[1]))
+    return builder.reshape(sum_over(builder, split, [3, 5]), shape)
+
+
+def _multiples(small: Sequence[int], large: Sequence[int]) -> tuple[int, int]:
+    for size, wide in zip(small[-2:], large[-2:], strict=True):
+        require(wide % size == 0, f"upsampling from {tuple(small[-2:])} to {tuple(large[-2:])}, which is no multiple")
+    return large[-2] // small[-2], large[-1] // small[-1]
