@@ -25,6 +25,8 @@ class Engine:
     def __init__(self, host: GuardedHost, pubsub: GuardedPubsub, guard: Guard, nursery: trio.Nursery) -> None:
         self.host, self.pubsub, self.guard, self.nursery = host, pubsub, guard, nursery
         self.peers: dict[PeerId, Peer] = {}
+        self.cared_for: dict[PeerId, trio.CancelScope] = {}
+        """Ends the task that looks after a peer, which would keep a dead connection in memory."""
 
 
 class Notifee(INotifee):

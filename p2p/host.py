@@ -203,34 +203,41 @@ class SocketHost(BaseHost):
         if peer.id not in engine.peers:
             engine.peers[peer.id] = peer
             self.inbox.put_peer(PeerConnected(peer))
-            engine.nursery.start_soon(self._care_for, engine, peer.id)
+            engine.nursery.start_soon(self._care_for, engine, peer)
 
     def _on_disconnected(self, engine: Engine, peer: PeerId) -> None:
         """A connection ended; the last one to a peer ends it."""
         if peer in engine.peers and not engine.host.get_network().get_connections(ID.from_base58(peer)):
             del engine.peers[peer]
             del self._hosts[peer]
+            engine.cared_for.pop(peer, trio.CancelScope()).cancel()
             self.inbox.put_peer(PeerDisconnected(peer))
 
-    async def _care_for(self, engine: Engine, peer: PeerId) -> None:
-        """Learn where a peer listens, then ask it for signs of life until it gives none [12]."""
-        connected = engine.peers[peer]
+    async def _care_for(self, engine: Engine, peer: Peer) -> None:
+        """Learn where a peer listens, then ask it for signs of life until it gives none [12], or has gone."""
+        with trio.CancelScope() as scope:
+            if engine.peers.get(peer.id) is not peer:
+                return
+            engine.cared_for[peer.id] = scope
+            await self._learn_address(engine, peer)
+            next_ask = trio.current_time()
+            while True:
+                if trio.current_time() >= next_ask:
+                    next_ask = trio.current_time() + ASK_SECONDS
+                    await self._ask_for_peers(peer.id)
+                await trio.sleep(self._limits.ping_seconds)
+                if not await self._is_alive(engine, peer.id):
+                    self.disconnect(peer.id)
+                    return
+
+    async def _learn_address(self, engine: Engine, peer: Peer) -> None:
         try:
             with trio.move_on_after(self._limits.ping_timeout_seconds):
-                async with open_pipe(engine.host, peer, str(IDENTIFY)) as pipe:
-                    named = await read_addresses(pipe, peer, self._hosts.get(peer, ""))
-                self.book.on_seen(peer, named[0] if named and connected.inbound else None, now_milliseconds())
+                async with open_pipe(engine.host, peer.id, str(IDENTIFY)) as pipe:
+                    named = await read_addresses(pipe, peer.id, self._hosts.get(peer.id, ""))
+                self.book.on_seen(peer.id, named[0] if named and peer.inbound else None, now_milliseconds())
         except Exception as error:
-            _log.debug("identify of %s: %r", peer, error)
-        next_ask = trio.current_time()
-        while engine.peers.get(peer) is connected:
-            if trio.current_time() >= next_ask:
-                next_ask = trio.current_time() + ASK_SECONDS
-                await self._ask_for_peers(peer)
-            await trio.sleep(self._limits.ping_seconds)
-            if engine.peers.get(peer) is connected and not await self._is_alive(engine, peer):
-                self.disconnect(peer)
-                return
+            _log.debug("identify of %s: %r", peer.id, error)
 
     async def _ask_for_peers(self, peer: PeerId) -> None:
         try:

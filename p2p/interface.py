@@ -157,8 +157,8 @@ class Limits:
     ping_timeout_seconds: float = 15.0
     inbox_messages: int = 4096
     """Messages of a topic that wait for the application; a newer one is dropped, without blame, and may come again."""
-    inbox_bytes: int = 32 * 1024 * 1024
-    inbox_per_peer: int = 1024
+    inbox_bytes: int = 16 * 1024 * 1024
+    inbox_per_peer: int = 256
     verdict_seconds: float = 30.0
     """A message without a verdict for so long counts as ignored."""
 

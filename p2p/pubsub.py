@@ -9,7 +9,7 @@ message waits outside the library, and enters its router when it has been accept
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from random import Random
@@ -32,11 +32,13 @@ _log = logging.getLogger(__name__)
 GOSSIP = TProtocol("/meshsub/1.1.0")
 _FRAME_OVERHEAD = 64 * 1024
 _SEEN_SECONDS = 120.0
-_SEEN_COUNT = 65_536
+_SEEN_COUNT = 16_384
 _CONTROL_RATE = 1000.0
 """IHAVE and IWANT entries a second that are looked at from one peer."""
 _MOST_ENTRIES = 8192
 """Messages, ids, topics of one frame."""
+_TURN = 8
+"""Messages of one frame whose signatures are checked before others get their turn: 8192 would take seconds."""
 _RELAYS = 4096
 _GOSSIP_PEERS = 6
 _MOST_NAMES = 4096
@@ -48,28 +50,36 @@ def message_id(topic: str, data: bytes) -> bytes:
 
 
 class Seen:
-    """Names seen lately, bounded by age and number. Mutable; it stands in for the library's cache, which is not."""
+    """Names seen lately. Mutable; it stands in for the library's cache, which is not bounded by number.
+
+    Two generations take turns: a new one begins after `_SEEN_SECONDS`, or `_SEEN_COUNT` names, and the one before the
+    last is forgotten as a whole. Of a name only Python's hash is kept, 64 bits under a secret of this process: that
+    takes a quarter of the memory, and a flood of names is what fills it.
+    """
 
     def __init__(self) -> None:
-        self._until: OrderedDict[bytes, float] = OrderedDict()
+        self._new: set[int] = set()
+        self._old: set[int] = set()
+        self._since = trio.current_time()
+
+    def _turn_over(self) -> None:
+        age = trio.current_time() - self._since
+        if age > _SEEN_SECONDS or len(self._new) >= _SEEN_COUNT:
+            self._old = self._new if age < 2 * _SEEN_SECONDS else set()
+            self._new, self._since = set(), trio.current_time()
 
     def add(self, name: bytes) -> bool:
         """Remember a name; False when it was known."""
+        self._turn_over()
         known = self.has(name)
-        self._until[name] = trio.current_time() + _SEEN_SECONDS
-        self._until.move_to_end(name)
-        while len(self._until) > _SEEN_COUNT:
-            self._until.popitem(last=False)
+        self._new.add(hash(name))
         return not known
 
     def has(self, name: bytes) -> bool:
-        return self._until.get(name, 0.0) > trio.current_time()
-
-    def forget(self, name: bytes) -> None:
-        self._until.pop(name, None)
+        return hash(name) in self._new or hash(name) in self._old
 
     def __len__(self) -> int:
-        return len(self._until)
+        return len(self._new) + len(self._old)
 
 
 class _OutgoingQueue(PriorityQueue):
@@ -230,8 +240,10 @@ class GuardedPubsub(Pubsub):
             raise ValueError(f"{entries} entries in one frame")
         for subscription in frame.subscriptions[: self.max_subscriptions_per_rpc]:
             self.handle_subscription(peer, subscription)
-        for message in frame.publish:
+        for number, message in enumerate(frame.publish, 1):
             self._on_published(peer, message)
+            if number % _TURN == 0:
+                await trio.lowlevel.checkpoint()
         if frame.HasField("control"):
             await self.router.handle_rpc(frame, peer)
 

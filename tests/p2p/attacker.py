@@ -46,13 +46,13 @@ class Attacker:
 
 
 @asynccontextmanager
-async def attacking(victim: Host, seed: bytes = b"evil" * 8) -> AsyncIterator[Attacker]:
-    """Connect a hostile peer to the victim."""
+async def attacking(victim: Host | str, seed: bytes = b"evil" * 8) -> AsyncIterator[Attacker]:
+    """Connect a hostile peer to the victim, or to who listens at an address."""
     limits = Limits(stream_rate=1e9, streams_per_connection=10**6)
     guard = Guard(limits, lambda peer, host: True, lambda peer, reason: None)
     host = GuardedHost(create_keys(seed), guard)
     async with host.run([]):
-        info = info_from_p2p_addr(Multiaddr(victim.addresses()[0]))
+        info = info_from_p2p_addr(Multiaddr(victim if isinstance(victim, str) else victim.addresses()[0]))
         await host.connect(info)
         connection = host.get_network().get_connections(info.peer_id)[0]
         try:
