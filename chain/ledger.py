@@ -107,8 +107,8 @@ class Ledger:
             raise WrongGenesis("the database holds no chain; start the node with its genesis first")
         if finalized.schema != SCHEMA_VERSION:
             raise WrongGenesis(
-                f"the database has layout {finalized.schema}, this release reads {SCHEMA_VERSION}: remove it and sync "
-                f"again"
+                f"the database has layout {finalized.schema}, this release reads {SCHEMA_VERSION}: run "
+                "solvent purge-chain and sync again, or export its blocks with the release that wrote it"
             )
         self.store, self.verify = store, verify
         self.genesis_hash = finalized.genesis

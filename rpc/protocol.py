@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from chain.db import DatabaseError
 from rpc.errors import (
     BATCH_TOO_BIG,
     INTERNAL_ERROR,
@@ -101,6 +102,9 @@ def _answer_one(table: MethodTable, node: NodeView, request: Any, caller: Caller
         return _failure(identity, error)
     except RpcError as error:
         response = _failure(identity, error)
+    except DatabaseError as error:
+        logger.error("%s", error)
+        response = _failure(identity, RpcError(INTERNAL_ERROR, f"Internal error: {error}"))
     except Exception:
         logger.exception("a method failed unexpectedly")
         response = _failure(identity, RpcError(INTERNAL_ERROR, "Internal error; the node's log has the details"))

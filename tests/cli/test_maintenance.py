@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -116,6 +117,29 @@ def test_a_damaged_file_is_imported_up_to_the_damage(chain: Path, tmp_path: Path
     assert done.returncode == 1
     assert "is damaged: the file is cut off within a block" in done.stderr
     assert json_of("check-block", "--base-path", str(other), "1..2")
+
+
+def test_a_damaged_database_is_refused_by_every_command_but_purge(chain: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(chain, other)
+    max((other / "db").glob("*.ldb"), key=lambda file: file.stat().st_size).unlink()
+    base = ("--base-path", str(other))
+    for arguments in (
+        ("dev", *base, "--rpc-port", "0"),
+        ("check-block", *base, "1"),
+        ("export-blocks", *base, str(tmp_path / "blocks")),
+        ("revert", *base, "1"),
+    ):
+        done = run(*arguments)
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        assert f"the database {other / 'db'} is corrupted" in done.stderr
+        assert "solvent purge-chain and sync again" in done.stderr
+    purged = run("purge-chain", *base, "-y")
+    assert purged.returncode == 0, purged.stderr
+    assert "Give it a new session key" in purged.stdout
+    with dev_process(*base, "--quiet") as (_, url), Client(url) as client:
+        assert client.genesis_hash()
 
 
 def test_purging_names_what_goes_and_keeps_the_keys(chain: Path, tmp_path: Path) -> None:
