@@ -9,16 +9,16 @@ from typing import Any
 
 from chain.ledger import Ledger
 from chain.store import Outcome
+from rpc.errors import UnknownBlock
 from rpc.render import hex_of, render_call, render_event, render_header
 from runtime.block import Block, Extrinsic, Slot, decode_extrinsic
 from runtime.codec import decode
 from runtime.crypto import to_ss58
-from runtime.errors import SolventError
 from runtime.pallets import timestamp
 
 
-class NoSuchBlock(SolventError):
-    """The block is not known here."""
+class NoSuchBlock(UnknownBlock):
+    """The block is not known here, or not kept any more."""
 
 
 @dataclass(frozen=True, slots=True)

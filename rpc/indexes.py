@@ -92,7 +92,7 @@ class Indexes:
 
     def advance(self) -> bool:
         """Take in one block, or take one back that is no longer on the best chain; whether there is more to do."""
-        if self._ledger.hash_at(self.cursor.number) != self.cursor.hash:
+        if not self._is_on_chain():
             self._retract()
             return True
         if self.cursor.number >= self._ledger.head_number:
@@ -105,8 +105,14 @@ class Indexes:
         for _ in range(FRESH_BLOCKS):
             if not self.advance():
                 return
-        while self._ledger.hash_at(self.cursor.number) != self.cursor.hash:
+        while not self._is_on_chain():
             self._retract()
+
+    def _is_on_chain(self) -> bool:
+        """Whether the last block in the index is still one of the best chain; one that was pruned still is."""
+        number = self.cursor.number
+        hash_ = self._ledger.hash_at(number)
+        return hash_ == self.cursor.hash or (hash_ is None and number <= self._ledger.finalized_number)
 
     def _take(self, number: int) -> None:
         hash_ = self._ledger.hash_at(number)
@@ -130,14 +136,18 @@ class Indexes:
         self._database.write(batch, sync=False)
 
     def _next_known(self, number: int) -> tuple[int, bytes, int]:
-        """Skip blocks that this node does not have (a pruned or warped past): the index begins after them."""
-        while number < self._ledger.head_number:
-            hash_ = self._ledger.hash_at(number)
-            following = self._ledger.hash_at(number + 1)
-            if hash_ and following and self._ledger.block(following) and self._ledger.outcome(following):
-                return number, hash_, number + 1
-            number += 1
-        return number, self._ledger.head, number + 1
+        """Skip blocks that this node has not executed or does not keep: the place before the first one that it has."""
+        low, high = number, self._ledger.head_number
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._has(middle) else (middle + 1, high)
+        if not self._has(low):
+            return low, self._ledger.head, low + 1
+        return low - 1, self._ledger.hash_at(low - 1) or bytes(32), low
+
+    def _has(self, number: int) -> bool:
+        hash_ = self._ledger.hash_at(number)
+        return hash_ is not None and self._ledger.outcome(hash_) is not None
 
     def _retract(self) -> None:
         number = self.cursor.number

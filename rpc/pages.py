@@ -7,9 +7,11 @@ opaque to callers: hex of the key behind the list's own prefix.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Any, TypeVar
 
+from rpc.blocks import NoSuchBlock
 from rpc.errors import UNAVAILABLE, RpcError
 from rpc.indexes import Indexes
 from rpc.kinds import Kind, WrongKind, describe, optional
@@ -52,10 +54,13 @@ def require_index(node: NodeView) -> Indexes:
 
 
 def page_of(items: Iterable[tuple[bytes, T]], limit: int | None, show: Callable[[T], Any]) -> dict[str, Any]:
-    """The next items, each with the cursor that continues after it."""
+    """The next items, each with the cursor that continues after it. Items of blocks that are pruned are left out."""
     wanted = limit or DEFAULT_LIMIT
     found = list(islice(items, wanted + 1))
-    shown = [show(item) for _, item in found[:wanted]]
+    shown = []
+    for _, item in found[:wanted]:
+        with suppress(NoSuchBlock):
+            shown.append(show(item))
     return {"items": shown, "next": found[wanted - 1][0].hex() if len(found) > wanted else None}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from chain.db import Database
+from rpc.blocks import load
 from rpc.indexes import Indexes
 from rpc.methods import TABLE
 from runtime.crypto import public_key, to_ss58
@@ -161,3 +162,25 @@ def test_undo_records_go_when_their_blocks_are_final(tmp_path: Path) -> None:
         follow(indexes)
         assert len(list(indexes.rows(b"u"))) == 1
         indexes.close()
+
+
+def test_an_index_survives_the_pruning_of_its_blocks(tmp_path: Path) -> None:
+    with DevChain(tmp_path / "db") as chain:
+        view = View(chain, tmp_path)
+        for amount in range(1, 7):
+            chain.transfer(ALICE, BOB_ACCOUNT, amount)
+            chain.seal()
+        follow(view.indexes)
+        pruned = [chain.ledger.hash_at(number) for number in range(1, 4)]
+        for number, hash_ in enumerate(pruned, 1):
+            assert hash_ is not None
+            chain.database.write({b"h" + number.to_bytes(8, "big"): None, b"b" + hash_: None, b"o" + hash_: None})
+        load.cache_clear()
+        page = TABLE.call(view, "explorer_extrinsics", {"limit": 100})
+        assert [int(item["block"], 16) for item in page["items"]] == [6, 5, 4]
+        late = Indexes(tmp_path / "late", chain.ledger)
+        follow(late)
+        assert (late.cursor.number, late.cursor.first) == (6, 4)
+        assert late.counter("extrinsics") == 3
+        late.close()
+        view.indexes.close()
