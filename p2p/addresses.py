@@ -109,6 +109,8 @@ class _Entry:
     answered: int = 0
     is_old: bool = False
     """It answered in an earlier run, but has not in this one."""
+    is_seen: bool = False
+    """It dialled this node in this run, and said that it listens there."""
     failures: int = 0
     next_try: int = 0
 
@@ -120,7 +122,7 @@ class _Entry:
 
 
 class AddressBook:
-    """Addresses by peer. Mutable, bounded. ``save`` is given the whole book as bytes whenever a peer has answered."""
+    """Addresses by peer. Mutable, bounded. ``save`` is given the whole book when a dialled peer has answered."""
 
     def __init__(self, me: PeerId, random: Random, save: Callable[[bytes], None] = lambda data: None) -> None:
         self._me, self._random, self._save = me, random, save
@@ -179,13 +181,21 @@ class AddressBook:
         del self._entries[self._random.choice(strangers or lost)]
         return True
 
-    def on_seen(self, peer: PeerId, named: Address | None, now: int) -> None:
-        """A peer is connected. One that dialled this node has ``named`` where it listens, at the IP it came from."""
-        entry = self._entries.get(peer)
-        self.on_answered(peer, None if entry is not None and entry.trusted else named, now)
+    def on_seen(self, peer: PeerId, named: Address | None) -> None:
+        """A peer has dialled this node, and ``named`` where it listens, at the IP address that it came from.
+
+        That is worth telling others, but no proof: such an address makes room for others as any stranger's does.
+        """
+        if named is None or not self.learn(str(named)):
+            return
+        entry = self._entries[peer]
+        entry.is_seen = True
+        if not entry.trusted and (not entry.answered or entry.failures):
+            entry.move_to(named)
+            entry.failures = entry.next_try = 0
 
     def on_answered(self, peer: PeerId, address: Address | None, now: int) -> None:
-        """A connection to a peer was made, at ``address`` when this node dialled it."""
+        """This node dialled a peer at ``address``, or where the book says, and it answered."""
         entry = self._entries.get(peer)
         if address is not None and address.peer == peer:
             if entry is None:
@@ -228,11 +238,11 @@ class AddressBook:
         return chosen
 
     def sample(self, count: int, reach: int = 0) -> list[str]:
-        """Return addresses that answered in this run, for somebody who asks from an address of that reach."""
+        """Return addresses of peers met in this run, for somebody who asks from an address of that reach."""
         answered = [
             str(entry.address)
             for entry in self._entries.values()
-            if entry.answered and not entry.is_old and not entry.failures
+            if (entry.is_seen or (entry.answered and not entry.is_old)) and not entry.failures
             if entry.address.kind != "dns" and reach_of(entry.address.host) >= reach
         ]
         return self._random.sample(answered, min(count, len(answered)))

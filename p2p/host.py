@@ -235,7 +235,7 @@ class SocketHost(BaseHost):
             with trio.move_on_after(self._limits.ping_timeout_seconds):
                 async with open_pipe(engine.host, peer.id, str(IDENTIFY)) as pipe:
                     named = await read_addresses(pipe, peer.id, self._hosts.get(peer.id, ""))
-                self.book.on_seen(peer.id, named[0] if named and peer.inbound else None, now_milliseconds())
+                self.book.on_seen(peer.id, named[0] if named and peer.inbound else None)
         except Exception as error:
             _log.debug("identify of %s: %r", peer.id, error)
 

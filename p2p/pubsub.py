@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 GOSSIP = TProtocol("/meshsub/1.1.0")
 _FRAME_OVERHEAD = 64 * 1024
 _SEEN_SECONDS = 120.0
-_SEEN_COUNT = 16_384
+_SEEN_COUNT = 8192
 _CONTROL_RATE = 1000.0
 """IHAVE and IWANT entries a second that are looked at from one peer."""
 _MOST_ENTRIES = 8192

@@ -201,11 +201,30 @@ def test_a_peer_that_moved_is_known_at_its_new_address_but_a_boot_node_keeps_its
     addresses = book()
     moved = parse_address("/ip4/10.0.0.9/tcp/7/p2p/a")
     addresses.learn("/ip4/10.0.0.1/tcp/1/p2p/a")
-    addresses.on_seen("a", moved, 1)
+    addresses.on_seen("a", moved)
     assert addresses.get("a") == moved
     addresses.learn("/dns/boot.example/tcp/1/p2p/boot", trusted=True)
-    addresses.on_seen("boot", parse_address("/ip4/10.0.0.9/tcp/7/p2p/boot"), 1)
+    addresses.on_seen("boot", parse_address("/ip4/10.0.0.9/tcp/7/p2p/boot"))
     assert str(addresses.get("boot")) == "/dns/boot.example/tcp/1/p2p/boot"
+
+
+def test_who_only_dials_in_is_told_of_but_neither_kept_nor_able_to_push_out_who_answered() -> None:
+    saved: list[bytes] = []
+    addresses = book(save=saved.append)
+    friend = parse_address("/ip4/9.9.9.9/tcp/1/p2p/friend")
+    addresses.on_answered("friend", friend, 1)
+    for number in range(3 * CAPACITY):
+        where = parse_address(f"/ip4/{20 + number % 200}.{number // 200}.0.1/tcp/1/p2p/x{number}")
+        addresses.on_seen(where.peer, where)
+    assert len(addresses) == CAPACITY
+    assert len(saved) == 1
+    assert addresses.get("friend") == friend
+    assert any("/p2p/x" in told for told in addresses.sample(100))
+    assert addresses.learn("/ip4/10.0.0.1/tcp/1/p2p/newcomer")
+    addresses.on_seen("friend", parse_address("/ip4/10.0.0.9/tcp/7/p2p/friend"))
+    assert addresses.get("friend") == friend
+    addresses.on_seen("me", parse_address("/ip4/10.0.0.9/tcp/7/p2p/me"))
+    assert addresses.get("me") is None
 
 
 def test_a_book_full_of_lost_peers_takes_new_ones() -> None:
