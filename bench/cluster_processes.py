@@ -7,6 +7,7 @@ own behind a cable to that bridge, which can be pulled. All of it is gone when t
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import shutil
 import signal
@@ -21,7 +22,8 @@ from pathlib import Path
 
 from bench.cluster import NODES, VALIDATORS, ClusterError, Sight
 from cli.demo_processes import Family
-from cli.testnet import Member, arguments_of, write_network
+from cli.testnet import arguments_of, write_network
+from runtime.genesis import canonical_json
 from solvent.client import Client, ClientError
 
 CLONE_NEWNET = 0x4000_0000
@@ -69,11 +71,12 @@ class ProcessCluster:
 
     kind = "processes"
 
-    def __init__(self, folder: Path, family: Family, isolated: bool, parameters: dict[str, object]) -> None:
+    def __init__(self, folder: Path, family: Family, isolated: bool, balances: dict[str, str]) -> None:
         self.can_cut = isolated
         self.folder, self.family = folder, family
         ports = [PORT, RPC_PORT] * len(NODES) if isolated else free_ports(2 * len(NODES))
-        members = write_network(folder, list(zip(ports[::2], ports[1::2], strict=True)), parameters=parameters)
+        members = write_network(folder, list(zip(ports[::2], ports[1::2], strict=True)))
+        _add_balances(folder / "genesis.json", balances)
         if isolated:
             members = [replace(one, host=f"{SUBNET}.{number}") for number, one in enumerate(members, start=11)]
         self.members = {member.name: member for member in members}
@@ -141,9 +144,11 @@ class ProcessCluster:
     def mend(self, node: str) -> None:
         ip("link", "set", cable(node), "up")
 
-    def member(self, node: str) -> Member:
-        """Ports and keys of a node."""
-        return self.members[node]
+
+def _add_balances(genesis: Path, balances: dict[str, str]) -> None:
+    config = json.loads(genesis.read_text(encoding="utf-8"))
+    config["balances"] |= balances
+    genesis.write_text(canonical_json(config), encoding="utf-8")
 
 
 def cable(node: str) -> str:
@@ -152,13 +157,16 @@ def cable(node: str) -> str:
 
 
 @contextmanager
-def running_processes(isolated: bool, parameters: dict[str, object] | None = None) -> Iterator[ProcessCluster]:
-    """Four validators and a full node, all answering, in a folder that is removed afterwards."""
+def running_processes(isolated: bool, balances: dict[str, str] | None = None) -> Iterator[ProcessCluster]:
+    """Four validators and a full node, all answering, in a folder that is removed afterwards.
+
+    ``balances`` are further accounts in the genesis: address -> units.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="solvent-bench-", ignore_cleanup_errors=True) as folder,
         Family(Path(folder) / "logs") as family,
     ):
-        cluster = ProcessCluster(Path(folder), family, isolated, parameters or {})
+        cluster = ProcessCluster(Path(folder), family, isolated, balances or {})
         try:
             for node in (*VALIDATORS, NODES[-1]):
                 cluster.start(node)

@@ -105,8 +105,8 @@ class Observer:
         """Count what contradicts what was final before."""
         if sight.finalized < self.finalized.get(node, 0):
             self.contradictions.add((node, sight.finalized))
-        for height in sight.hashes:
-            if height <= sight.finalized and sight.hashes[height] != self.final_hashes[height]:
+        for height, hash_ in self.final_hashes.items():
+            if height <= sight.finalized and sight.hashes.get(height, hash_) != hash_:
                 self.contradictions.add((node, height))
 
     def remember(self) -> None:

@@ -63,6 +63,15 @@ def transfers(quick: bool, as_json: bool) -> None:
 
 @command.command()
 @bench_options
+@click.option("--rate", type=click.IntRange(0), default=0, help="Transfers per second; default: 400, quick 100.")
+@click.option("--seconds", type=click.IntRange(0), default=0, help="For how long; default: 60, quick 15.")
+def network(quick: bool, as_json: bool, rate: int, seconds: int) -> None:
+    """Signed transfers per second through four validators, and what one costs each node."""
+    measure("network", quick, as_json, rate=rate, seconds=seconds)
+
+
+@command.command()
+@bench_options
 @click.option("--docker", is_flag=True, help="On the containers of docker-compose.yml instead of processes.")
 def recovery(quick: bool, as_json: bool, docker: bool) -> None:
     """Seconds from a healed fault (kill, pause, disconnect, restart) until finality advances on every node."""
