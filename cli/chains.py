@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from chain.ledger import Ledger, WrongGenesis
 from chain.slots import is_primary
 from chain.store import Store
 from cli.output import fail
+from cli.paths import default_base_path
 from node.config import DEVELOPMENT_WINDOW
 from node.networks import CHAINS
 from runtime import merkle
@@ -27,12 +27,6 @@ from runtime.genesis import NoAuthorities, build_genesis, canonical_json, parse_
 
 F = TypeVar("F", bound=Callable[..., object])
 CHAIN_HELP = f"A genesis file, or one of {', '.join(CHAINS)}."
-
-
-def default_base_path(chain_id: str) -> Path:
-    """Where a chain's data lies unless told otherwise."""
-    home = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    return Path(home) / "solvent" / chain_id
 
 
 def load_chain(chain: str, template: bool = False) -> dict[str, Any]:

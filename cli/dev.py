@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
-from cli.chains import default_base_path, load_chain
+from cli.chains import load_chain
 from cli.logs import configure_logging
 from cli.output import console, fail, format_amount
+from cli.paths import default_base_path
 from cli.serving import Serving, serving_options
 from node.config import DEVELOPMENT_ACCOUNTS, DEVELOPMENT_BALANCE, NodeConfig, require_development_genesis
 from node.keystore import development_signer

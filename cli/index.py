@@ -11,8 +11,8 @@ from rich.progress import Progress
 from chain.db import Database
 from chain.ledger import Ledger
 from chain.store import Store
-from cli.chains import default_base_path
 from cli.output import console, fail, say
+from cli.paths import default_base_path
 from rpc.indexes import Indexes
 from runtime.errors import SolventError
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from cli.chains import default_base_path
 from cli.output import console, print_json
+from cli.paths import default_base_path
 from cli.suri import ask_secret
 from node.keystore import Keystore, read_password
 from runtime.crypto import KeyFormatError, from_ss58, public_key, to_ss58

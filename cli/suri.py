@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cli.chains import default_base_path
+from cli.paths import default_base_path
 from node.keystore import PASSWORD_VARIABLE, open_key
 from runtime.crypto import KeyFormatError, derive_seed
 from runtime.errors import SolventError
