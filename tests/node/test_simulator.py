@@ -80,8 +80,8 @@ def test_validators_that_all_crash_go_on_from_their_disks() -> None:
 
 
 @pytest.mark.parametrize("seed", [26, 30, 32])
-def test_votes_that_only_one_crashed_node_had_seen_do_not_stop_finality(seed: int) -> None:
-    """In each of these an honest vote rests on votes that no other node has, and that its voter loses in a crash."""
+def test_finality_resumes_after_crashes_and_partitions_without_end(seed: int) -> None:
+    """Before grounds were kept, finality stopped in each of these; `tests/chain/grandpa` has the voters alone."""
     assert simulate(seed, harsh=True).finalized >= 30
 
 
