@@ -7,7 +7,7 @@ SEEDS ?= 100
 KERNEL_SOURCES := $(wildcard ml/csrc/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help install format check test test-slow demo testnet sim sim-ci bench clean
+.PHONY: help install format check test test-slow demo testnet faults sim sim-ci bench clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ demo: $(STAMP)  ## Train a network on real digits, catch a cheat down to one mul
 
 testnet: $(STAMP)  ## Run four validators, a full node and three workers on this machine
 	@$(BIN)/solvent testnet 4 --run --workers
+
+faults: $(STAMP)  ## Kill, pause and disconnect the containers of docker-compose.yml, and time the recovery
+	@$(BIN)/solvent bench recovery --docker
 
 sim: $(STAMP)  ## Simulate networks with crashes, partitions and liars (SEEDS=1000)
 	@$(BIN)/solvent simulate --seeds $(SEEDS)

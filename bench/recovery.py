@@ -40,9 +40,11 @@ class Fault:
 
 @dataclass(frozen=True)
 class Outcome:
-    """``seconds`` until finality advanced everywhere, None when it did not; ``lost`` contradictions."""
+    """``seconds`` until finality advanced everywhere, None when it did not, and of these ``answering`` until every node
+    answered requests, which after a restart is the time of its start; ``lost`` contradictions."""
 
     fault: Fault
+    answering: float | None
     seconds: float | None
     lost: int
 
@@ -119,16 +121,20 @@ class Observer:
         while len(self.final_hashes) > REMEMBERED:
             del self.final_hashes[min(self.final_hashes)]
 
-    def until_advanced(self) -> float | None:
-        """Seconds until every node has finalized more than any of them had just now; None when patience ends."""
+    def until_advanced(self) -> tuple[float | None, float | None]:
+        """Seconds until every node answers, and until every node has finalized more than any of them had just now;
+        None when patience ends."""
         began = time.monotonic()
+        answering: float | None = None
         mark = max({**self.finalized, **self.look()}.values())
         while time.monotonic() - began < PATIENCE_SECONDS:
             seen = self.look()
-            if len(seen) == len(NODES) and min(seen.values()) > mark:
-                return time.monotonic() - began
+            if len(seen) == len(NODES):
+                answering = answering or time.monotonic() - began
+                if min(seen.values()) > mark:
+                    return answering, time.monotonic() - began
             time.sleep(POLL_SECONDS)
-        return None
+        return answering, None
 
 
 def suffer(cluster: Cluster, observer: Observer, fault: Fault) -> Outcome:
@@ -143,8 +149,8 @@ def suffer(cluster: Cluster, observer: Observer, fault: Fault) -> Outcome:
         time.sleep(5 * POLL_SECONDS)
     observer.remember()
     heal(cluster, fault)
-    seconds = observer.until_advanced()
-    return Outcome(fault, seconds, len(observer.contradictions) - before)
+    answering, seconds = observer.until_advanced()
+    return Outcome(fault, answering, seconds, len(observer.contradictions) - before)
 
 
 def run(quick: bool = False, progress: Progress = silent, docker: bool = False) -> Report:
@@ -153,7 +159,7 @@ def run(quick: bool = False, progress: Progress = silent, docker: bool = False) 
     with _cluster(docker, progress, remarks) as cluster, ThreadPoolExecutor(len(NODES)) as pool:
         observer = Observer(cluster, pool)
         progress("waiting for the first blocks to be final")
-        outcomes = [Outcome(Fault("healthy", (), 0.0), observer.until_advanced(), 0)]
+        outcomes = [Outcome(Fault("healthy", (), 0.0), *observer.until_advanced(), 0)]
         for fault in plan(quick, cluster.can_cut):
             progress(f"{fault.kind} {describe(fault.nodes)} for {fault.outage:.0f} s")
             outcomes.append(suffer(cluster, observer, fault))
@@ -185,18 +191,20 @@ def describe(nodes: tuple[str, ...]) -> str:
 
 
 def _report(kind: str, outcomes: list[Outcome], remarks: tuple[str, ...]) -> Report:
-    def cell(outcome: Outcome) -> str:
-        return f"> {PATIENCE_SECONDS:.0f}" if outcome.seconds is None else f"{outcome.seconds:.1f}"
+    def cell(seconds: float | None) -> str:
+        return f"> {PATIENCE_SECONDS:.0f}" if seconds is None else f"{seconds:.1f}"
 
-    rows = tuple(
-        (one.fault.kind, describe(one.fault.nodes), f"{one.fault.outage:.0f}", cell(one), str(one.lost or "none"))
-        for one in outcomes
-    )
-    columns = ("fault", "node", ">outage, s", ">finality again after, s", ">finalized lost")
+    def row(one: Outcome) -> tuple[str, ...]:
+        where, outage = describe(one.fault.nodes), f"{one.fault.outage:.0f}"
+        return (one.fault.kind, where, outage, cell(one.answering), cell(one.seconds), str(one.lost or "none"))
+
+    columns = ("fault", "node", ">outage, s", ">all answer after, s", ">finality again after, s", ">finalized lost")
+    table = Table(f"Recovery from faults, in {kind}", columns, tuple(row(one) for one in outcomes))
     worst = [one.seconds for one in outcomes]
     figures = {
         "faults": [
             {"fault": one.fault.kind, "nodes": list(one.fault.nodes), "outage_seconds": one.fault.outage,
+             "answering_seconds": None if one.answering is None else round(one.answering, 1),
              "recovery_seconds": None if one.seconds is None else round(one.seconds, 1), "finalized_lost": one.lost}
             for one in outcomes
         ],
@@ -205,4 +213,4 @@ def _report(kind: str, outcomes: list[Outcome], remarks: tuple[str, ...]) -> Rep
         "goal_seconds": GOAL_SECONDS,
         "cluster": kind,
     }  # fmt: skip
-    return Report("recovery", figures, (Table(f"Recovery from faults, in {kind}", columns, rows),), remarks)
+    return Report("recovery", figures, (table,), remarks)
