@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ from runtime import registry
 from runtime.crypto import to_ss58
 from runtime.pallets import balances
 from runtime.state import Map
+from solvent import following
 from solvent.client import Client
 
 
@@ -205,3 +207,126 @@ def show(value: Any) -> str:
         fields = ", ".join(f"{name}={show(getattr(value, name))}" for name in value.__struct_fields__)
         return f"{type(value).__name__}({fields})"
     return str(value)
+
+
+# --- the market and its history, from a node with an index
+
+
+def tell(url: str, as_json: bool, method: str, *params: Any) -> Any:
+    """A method's result; with ``--json`` it is printed and None is returned."""
+    with connect(url) as client:
+        found = client.call(method, *params)
+    if as_json:
+        print_json(found)
+        return None
+    return found
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested figures as rows; lists by their length."""
+    rows: list[tuple[str, str]] = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            rows += flat(value, f"{prefix}{name}.")
+        else:
+            rows.append((prefix + name, f"{len(value)} items" if isinstance(value, list) else str(value)))
+    return rows
+
+
+@command.command()
+@reading_options
+def stats(url: str, as_json: bool) -> None:
+    """The network in figures."""
+    found = tell(url, as_json, "explorer_statistics")
+    if found is not None:
+        print_table(found["chain"], ("", ">"), flat(found))
+
+
+@command.command()
+@reading_options
+@click.argument("text")
+def search(url: str, as_json: bool, text: str) -> None:
+    """What a number, an address, a hash or its first digits stand for."""
+    found = tell(url, as_json, "explorer_search", text)
+    if found is not None:
+        print_table("", ("kind", "id"), [(match["kind"], match["id"]) for match in found])
+
+
+@command.command()
+@reading_options
+@click.argument("account", type=ACCOUNT)
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100))
+def history(url: str, as_json: bool, account: bytes, limit: int) -> None:
+    """What ACCOUNT signed and what named it, the newest first."""
+    found = tell(url, as_json, "explorer_accountHistory", to_ss58(account), limit)
+    if found is None:
+        return
+    rows = []
+    for item in found["items"]:
+        call = item["extrinsic"]
+        what = f"{call['pallet']}.{call['call']}" if call else "(block)"
+        events = ", ".join(f"{event['pallet']}.{event['name']}" for event in item["events"])
+        rows.append((str(int(item["block"], 16)), what, "signed" if item["signed"] else "", events))
+    print_table(to_ss58(account), (">block", "call", "", "events"), rows)
+
+
+@command.command()
+@reading_options
+@click.argument("dispute", type=click.IntRange(0))
+def dispute(url: str, as_json: bool, dispute: int) -> None:
+    """DISPUTE number so much, move by move down to the operation that decided it."""
+    found = tell(url, as_json, "disputes_get", dispute)
+    if as_json:
+        return
+    if found is None:
+        fail(f"there is no dispute {dispute}")
+    say(f"Dispute {dispute} about segment {found['segment']} of task {found['task']}: {found['status']}")
+    levels = [(level["label"], str(level["width"]), str(level["leafLabel"] or "...")) for level in found["levels"]]
+    print_table("Descent", ("tree", ">leaves", "disputed"), levels)
+    rows = [
+        (str(move["number"]), move["mover"], move["kind"], str(int(move["block"], 16)), move["next"])
+        for move in found["moves"]
+    ]
+    print_table("Moves", (">#", "by", "move", ">block", "then"), rows)
+    leaf = found["leaf"]
+    if leaf is not None:
+        claimed = f"{leaf['claimed']} ({leaf['claimedDecimal']})"
+        computed = f"{leaf['computed']} ({leaf['computedDecimal']})"
+        opcode = found["verdict"]["evidence"]["opcode"] or found["verdict"]["reason"]
+        say(f"Decided by {opcode}: claimed {claimed}, the chain computed {computed}")
+    for kind, name in (("slashes", "lost"), ("payments", "received")):
+        for item in found[kind]:
+            say(f"{item['account']} {name} {format_amount(int(item['amount']))} ({item['role']})")
+
+
+@command.command()
+@reading_options
+@click.argument("task", type=HEX)
+@click.option("--follow", is_flag=True, help="Go on until the task is over.")
+def timeline(url: str, as_json: bool, task: bytes, follow: bool) -> None:
+    """All that happened to TASK, the oldest first."""
+    with connect(url) as client:
+        entries = following.follow_task(client, task) if follow else following.timeline(client, task)
+        for entry in entries:
+            if as_json:
+                click.echo(json.dumps(entry))
+                continue
+            loss = f"step {entry['step']}, loss {entry['loss']}" if entry["kind"] == "heartbeat" else ""
+            say(f"{int(entry['block'], 16):>7}  {entry['attempt']}  {entry['kind']:<18} {loss}")
+
+
+@command.command()
+@reading_options
+@click.argument("account", type=ACCOUNT)
+def prove(url: str, as_json: bool, account: bytes) -> None:
+    """ACCOUNT's balance, proved under the state root of the finalized block rather than believed."""
+    with connect(url) as client:
+        at = client.finalized_hash()
+        found = client.verify_storage(balances.ACCOUNTS, account, at) or balances.EMPTY
+        number = client.header(at).number
+    if as_json:
+        document = {"account": to_ss58(account), "free": str(found.free), "held": str(found.held)}
+        print_json({**document, "block": number, "hash": "0x" + at.hex()})
+    else:
+        say(f"{to_ss58(account)}  free {format_amount(found.free)}  held {format_amount(found.held)}")
+        say(f"proved under block {number} 0x{at.hex()}")

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from runtime.crypto import to_ss58
-from runtime.pallets import disputes
+from runtime.crypto import derive_seed, public_key, to_ss58
+from runtime.pallets import disputes, system
+from solvent.following import follow_loss, follow_task, wait_until_final
 from tests.rpc.story import LedgerChain
 from tests.rpc.test_protocol import View, ask
 from tests.scenarios.market import SUBMITTER, Market
 from tests.scenarios.tiny import tiny_task
 from tests.support.chain import account
+from tests.support.node import running_node, solvent
 
 
 class Story:
@@ -228,3 +233,34 @@ def test_without_an_index_the_methods_that_need_one_say_so(story: Story) -> None
         assert story.result("explorer_statistics")["indexed"] is None
     finally:
         story.view.indexes = indexes
+
+
+def test_the_command_line_shows_the_market_of_a_running_node(tmp_path: Path) -> None:
+    with running_node(tmp_path) as (_, client):
+        alice, bob = derive_seed("//Alice"), to_ss58(public_key(derive_seed("//Bob")))
+        submitted = client.submit(alice, "system", system.Remark(b"final"))
+        assert wait_until_final(client, submitted).ok
+        for arguments in (("stats",), ("search", "0"), ("history", "//Alice"), ("prove", "//Bob")):
+            shown = solvent("query", *arguments, "--url", client.url)
+            assert shown.returncode == 0, shown.stderr
+        proved = json.loads(solvent("query", "prove", bob, "--json", "--url", client.url).stdout)
+        assert int(proved["free"]) > 0
+        assert solvent("query", "dispute", "0", "--url", client.url).returncode == 1
+
+
+def test_a_followed_task_is_told_whole_and_once(story: Story) -> None:
+    class Offline:
+        """A client over the view, whose subscription finds the task over."""
+
+        def call(self, method: str, *params: Any) -> Any:
+            return story.result(method, *params)
+
+        def subscribe(self, method: str, *params: Any) -> Any:
+            summary = story.result("tasks_list")["items"][0]
+            news = SimpleNamespace(next_within=lambda seconds: {"task": summary, "entries": []})
+            return nullcontext(news)
+
+    entries = list(follow_task(Offline(), story.name))  # type: ignore[arg-type]
+    assert entries == story.result("tasks_timeline", story.task, 100)["items"]
+    losses = [beat.loss for beat in follow_loss(Offline(), story.name)]  # type: ignore[arg-type]
+    assert losses == [point["loss"] for point in story.result("tasks_progress", story.task)]
