@@ -56,6 +56,13 @@ def disputes(quick: bool, as_json: bool) -> None:
 
 @command.command()
 @bench_options
+def rpc(quick: bool, as_json: bool) -> None:
+    """Calls per second by method and transport, and how soon a subscriber hears of a block."""
+    measure("rpc", quick, as_json)
+
+
+@command.command()
+@bench_options
 def transfers(quick: bool, as_json: bool) -> None:
     """Signed transfers per second: authored, and imported cold and warm."""
     measure("transfers", quick, as_json)

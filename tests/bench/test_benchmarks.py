@@ -11,6 +11,7 @@ from click.testing import CliRunner
 import bench.disputes
 import bench.exact
 import bench.fat_task
+import bench.rpc
 import bench.transfers
 import bench.weights
 from bench.report import Report, percentile
@@ -107,3 +108,13 @@ def test_the_command_prints_one_json_document(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(bench.exact, "run", lambda quick, progress: report)
     result = CliRunner().invoke(command, ["exact", "--json"])
     assert json.loads(result.output) == report.to_document()
+
+
+def test_calls_are_measured_over_every_transport() -> None:
+    figures = require_document(bench.rpc.run(quick=True, seconds=0.01), "rpc")
+    rows = figures["rows"]
+    assert isinstance(rows, list)
+    assert {row["method"] for row in rows} == set(bench.rpc.METHODS)
+    transports = ("http_per_second", "batched_per_second", "websocket_per_second")
+    assert all(row[transport] > 0 for row in rows for transport in transports)
+    assert figures["head_ms_median"] > 0
