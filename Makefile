@@ -7,10 +7,10 @@ SEEDS ?= 100
 KERNEL_SOURCES := $(wildcard ml/csrc/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help install format check test test-slow demo testnet faults sim sim-ci bench clean
+.PHONY: help install format check test test-browser test-slow demo testnet faults sim sim-ci bench clean
 
 help:  ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: $(STAMP)  ## Create .venv and install Solvent, its kernels and its tools
 
@@ -35,6 +35,10 @@ check: $(STAMP)  ## Lint, formatting and strict types
 
 test: $(STAMP)  ## The fast tests (under ten minutes on two cores)
 	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-browser: $(STAMP)  ## The explorer in a real Chromium
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { echo "No browser, so nothing was tested: apt-get install chromium chromium-driver"; exit 1; }
+	$(BIN)/python -m pytest tests/explorer
 
 test-slow: $(STAMP)  ## The long property tests and stories
 	$(BIN)/python -m pytest -m slow

@@ -139,7 +139,9 @@ function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
   if (event.key === "/") {
     event.preventDefault();
-    document.getElementById("search-input").focus();
+    const box = document.getElementById("search-input");
+    box.focus();
+    box.select();
   } else if (event.key === "?") showHelp();
   else if (event.key === "g") afterG = Date.now();
   else if (Date.now() - afterG < 1200) {

@@ -115,7 +115,12 @@ function view(one, visit) {
       ? p.section(
           "By the chain itself",
           null,
-          p.table("Inherents", columns.slice(0, 2).concat(columns[3]), inherent, { key: (item) => item.hash }),
+          p.table(
+            "Inherents",
+            columns.filter((column) => ["Call", "Result", "Extrinsic"].includes(column.head)),
+            inherent,
+            { key: (item) => item.hash },
+          ),
         )
       : null,
     p.section(

@@ -48,13 +48,15 @@ export const callName = (one) =>
 export const outcome = (one) =>
   one.ok ? p.badge("ok", "good", "ok") : p.badge("failed", "bad", one.error ? f.words(one.error.code) : "failed");
 
+const hashColumn = { head: "Extrinsic", hide: true, cell: (one) => p.extrinsic(one.hash) };
+
 export const extrinsicColumns = [
-  { head: "Extrinsic", cell: (one) => p.extrinsic(one.hash) },
-  { head: "Call", cell: callName },
+  { head: "Call", cell: (one) => h("a", { href: p.href("extrinsic", one.hash) }, callName(one)) },
   { head: "Signer", cell: (one) => (one.signer ? p.account(one.signer) : h("span", { class: "dim" }, "the chain")) },
   { head: "Result", cell: outcome },
   { head: "Fee", num: true, hide: true, cell: (one) => p.amount(one.fee, { rough: true }) },
   { head: "Block", num: true, hide: true, cell: (one) => p.block(one.block) },
+  hashColumn,
   { head: "Age", cell: (one) => p.time(one.time) },
 ];
 

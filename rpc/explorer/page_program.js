@@ -4,20 +4,14 @@ import { h, p, f, unknown as missing } from "./page_kit.js";
 
 const FIRST_ROWS = 200;
 
-const type = (one) => h("span", { class: "num" }, `${f.clean(one.dtype, 10)}[${(one.shape ?? []).join(", ")}]`);
+const typeText = (one) => f.clean(one.dtype, 10) + (one.shape?.length ? `[${one.shape.join(", ")}]` : "");
+const type = (one) => h("span", { class: "num" }, typeText(one));
 const valueName = (number) => h("span", { class: "num value-name" }, `v${number}`);
 
+/** An operator's attributes are integers in the order that its definition names them. */
 function attributes(one) {
-  const entries = Object.entries(one ?? {});
-  return entries.length
-    ? h(
-        "span",
-        { class: "dim" },
-        entries
-          .map(([name, item]) => `${f.words(name)} ${f.clean(Array.isArray(item) ? `[${item.join(", ")}]` : item, 60)}`)
-          .join(", "),
-      )
-    : null;
+  const items = Array.isArray(one) ? one : Object.values(one ?? {});
+  return items.length ? h("span", { class: "dim num" }, f.clean(items.join(", "), 80)) : null;
 }
 
 const nodeColumns = (most) => [

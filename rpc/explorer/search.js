@@ -136,7 +136,9 @@ export function mountSearch(place, rpc) {
     const query = input.value.trim();
     if (!query) return;
     if (state.active >= 0) return open(state.results[state.active]);
-    if (state.asked !== input.value) await ask();
+    // Asked anew even if an answer to the same text is on its way: Enter must never act on results of an earlier text.
+    await ask();
+    if (input.value.trim() !== query) return undefined;
     if (state.results.length) open(state.results[0]);
     else {
       close();

@@ -150,14 +150,14 @@ export const auditColumns = [
     head: "Replays",
     cell: (one) =>
       one.segments.length
-        ? h("span", { class: "num" }, one.segments.slice(0, 40).join(", "), one.segments.length > 40 ? " …" : "")
+        ? h("span", { class: "numbers" }, one.segments.slice(0, 40).join(", "), one.segments.length > 40 ? " …" : "")
         : h("span", { class: "dim" }, one.secretOpened ? "none" : "secret until it opens"),
   },
   {
     head: "Differs",
     cell: (one) =>
       one.failed.length
-        ? h("span", { class: "bad-text num" }, one.failed.join(", "))
+        ? h("span", { class: "bad-text numbers" }, one.failed.join(", "))
         : h("span", { class: "dim" }, "–"),
   },
   {

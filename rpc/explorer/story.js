@@ -7,7 +7,7 @@ import { record } from "./value.js";
 
 const who = (account) => p.account(account);
 const list = (numbers) =>
-  h("span", { class: "num" }, (numbers ?? []).slice(0, 24).join(", "), (numbers ?? []).length > 24 ? " …" : "");
+  h("span", { class: "numbers" }, (numbers ?? []).slice(0, 24).join(", "), (numbers ?? []).length > 24 ? " …" : "");
 const segments = (numbers) => [(numbers ?? []).length === 1 ? "segment " : "segments ", list(numbers)];
 const until = (deadline) =>
   deadline ? h("span", { class: "dim" }, " Until block ", p.number(Number(deadline)), ".") : null;

@@ -89,7 +89,7 @@ export function longText(text, kind = "") {
 function listOf(items, name, pallet, depth) {
   if (items.length === 0) return h("span", { class: "dim" }, "none");
   if (items.every((one) => typeof one === "number"))
-    return h("span", { class: "num" }, items.slice(0, 64).join(", "), items.length > 64 ? " …" : "");
+    return h("span", { class: "numbers" }, items.slice(0, 64).join(", "), items.length > 64 ? " …" : "");
   const shown = items.slice(0, MANY).map((one) => h("li", {}, value(one, name, pallet, depth + 1)));
   const rest = items.length - shown.length;
   return h(
