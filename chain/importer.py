@@ -26,6 +26,8 @@ from runtime.state import State
 
 HOLD_SLOTS = 32
 """A block that old is imported whatever it notes as final: honest authors held it back when it could mislead them."""
+MISS_SECONDS = 2.0
+"""How often a missing parent is asked for again."""
 INVALID_POINTS = 100
 """What sending an invalid block costs: a ban."""
 REPEATED_POINTS = 25
@@ -114,6 +116,8 @@ class Importer:
         self._promised: dict[bytes, None] = {}
         """Blocks that a verified justification makes final once they are imported."""
         self._current: tuple[Arrival, Execution] | None = None
+        self._next_missing = 0.0
+        self._missed = 0
 
     # --- reading
 
@@ -193,8 +197,8 @@ class Importer:
         return self._review(now) if has_grown else []
 
     def on_time(self, now: float) -> list[ImportEffect]:
-        """Early blocks may be due, held ones old enough."""
-        return self._review(now)
+        """Early blocks may be due, held ones old enough, and what an orphan waits for may have got lost."""
+        return [*self._review(now), *self._miss_again(now)]
 
     def on_finalized(self, now: float) -> list[ImportEffect]:
         """More is final: held blocks may go on, blocks on dead branches are dropped."""
@@ -275,6 +279,25 @@ class Importer:
                 self._stop_waiting(arrival)
                 effects += self._sort(arrival, now)
         return effects
+
+    def _miss_again(self, now: float) -> list[ImportEffect]:
+        """Ask once more for one missing parent, each time another one's: nobody may have had it when it was asked for.
+
+        Without this an orphan would wait for ever, and whatever is downloaded on top of it with it.
+        """
+        if now < self._next_missing:
+            return []
+        self._next_missing = now + MISS_SECONDS
+        orphans = [
+            arrival
+            for arrival in self._waiting.values()
+            if self._ledger.header(arrival.header.parent) is None and not self.is_pending(arrival.header.parent)
+        ]
+        if not orphans:
+            return []
+        self._missed += 1
+        orphan = orphans[self._missed % len(orphans)]
+        return [Missing(orphan.header.parent, orphan.header.number - 1, orphan.peer)]
 
     def _start(self) -> list[ImportEffect]:
         arrival = self._ready.pop(next(iter(self._ready)))

@@ -86,6 +86,20 @@ def test_an_orphan_waits_for_its_parent_and_asks_for_it(importing: Importing) ->
     assert not importing.importer.is_pending(third.hash)
 
 
+def test_parents_that_do_not_come_are_asked_for_again_one_at_a_time(importing: Importing) -> None:
+    first, _, third, _, fifth = importing.source.grow(5)
+    importing.send(third.block)
+    importing.send(fifth.block, "other")
+    asked = [importing.importer.on_time(LATER + seconds) for seconds in (0, 1, 2, 4)]
+    assert asked[1] == []
+    assert sorted(effect.number for effects in asked for effect in effects if isinstance(effect, Missing)) in (
+        [2, 2, 4],
+        [2, 4, 4],
+    )
+    importing.send(first.block)
+    assert numbers(importing.importer.on_time(LATER + 4)) == []
+
+
 def test_a_block_sent_twice_is_executed_once(importing: Importing) -> None:
     [layer] = importing.source.grow(1)
     assert importing.importer.submit(layer.block, "one", LATER) == []
