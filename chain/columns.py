@@ -88,15 +88,18 @@ class Column:
         self, batch: Batch, changes: Mapping[bytes, bytes | None], number: int, window: int | None
     ) -> list[bytes]:
         """Add a block's changes to ``batch``, and what they replace when the past is kept at all; the new keys."""
+        live, past, height = self._live, self._past, height_key(number)
+        if window == 0:
+            batch.update((live + key, value) for key, value in changes.items())
+            return [key for key, value in changes.items() if value is not None]
         new = []
         for key, value in changes.items():
-            if window != 0:
-                before = self._pending(batch, key)
-                batch[self._past + key + height_key(number)] = b"\0" if before is None else b"\1" + before
-                if before is None and value is not None:
-                    new.append(key)
-            batch[self._live + key] = value
-        return new if window != 0 else [key for key, value in changes.items() if value is not None]
+            before = self._pending(batch, key)
+            batch[past + key + height] = b"\0" if before is None else b"\1" + before
+            if before is None and value is not None:
+                new.append(key)
+            batch[live + key] = value
+        return new
 
     def _pending(self, batch: Batch, key: bytes) -> bytes | None:
         live = self._live + key
@@ -108,8 +111,8 @@ class Column:
 
     def stage_pruning(self, batch: Batch, keys: tuple[bytes, ...], number: int) -> None:
         """Forget what block ``number`` replaced."""
-        for key in keys:
-            batch[self._past + key + height_key(number)] = None
+        past, height = self._past, height_key(number)
+        batch.update((past + key + height, None) for key in keys)
 
 
 class StateColumns:
@@ -120,6 +123,8 @@ class StateColumns:
         self._prefixes = [letters[index : index + 1] for index in range(len(letters))]
         state, past, nodes, past_nodes, self._places, self._replaced = self._prefixes
         self._database = database
+        self._unpruned = 1
+        """What blocks below replaced is forgotten for sure: where to look for more."""
         self.state = Column(database, state, past)
         self.nodes = Column(database, nodes, past_nodes)
 
@@ -173,7 +178,7 @@ class StateColumns:
     def _stage_pruning(self, batch: Batch, last: int) -> None:
         """Forget what the lowest few of the blocks up to ``last`` replaced."""
         pruned = 0
-        for stored, data in self._database.range(self._replaced):
+        for stored, data in self._database.range(self._replaced, self._replaced + height_key(self._unpruned)):
             number = int.from_bytes(stored[1:], "big")
             if number > last or pruned == PRUNED_AT_ONCE:
                 return
@@ -187,6 +192,7 @@ class StateColumns:
                 if self.state.is_gone(batch, key):
                     batch[self._places + hash_place(key)] = None
             batch[stored] = None
+            self._unpruned = number + 1
 
 
 def decode_stored(data: bytes, kind: type[T], what: str) -> T:

@@ -223,7 +223,9 @@ class Importer:
                     return []
             layer = execution.finish()
             self._current = None
-            done: list[ImportEffect] = [*self._ledger.on_executed(layer)]
+            # What everybody else has long had need not survive a crash: it would only be fetched again.
+            is_fresh = slot_of_header(arrival.header) > self._clock.slot_at(now) - HOLD_SLOTS
+            done: list[ImportEffect] = [*self._ledger.on_executed(layer, journal=is_fresh)]
         except InvalidBlock as error:
             self._current = None
             # If finality left this branch while the block ran, the failure says nothing about the block.

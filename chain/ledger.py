@@ -120,11 +120,15 @@ class Ledger:
         self._is_primary = is_primary
         self._primaries: dict[bytes, int] = {self.finalized: 0}
         """For each layer, the primary blocks from some finalized block up to it."""
+        self._strays: list[bytes] = []
+        """Blocks of the journal whose ancestors were not journaled: of no use any more."""
         for hash_, entry in store.journal():
             if entry.block.header.parent == self.finalized or entry.block.header.parent in self._layers:
                 self._add_layer(layer_of(hash_, entry))
                 if self._is_better(entry.block.header.number, hash_):
                     self.head, self.head_number = hash_, entry.block.header.number
+            else:
+                self._strays.append(hash_)
 
     def _add_layer(self, layer: Layer) -> None:
         primary = self._is_primary(layer.header, State(self.state_at(layer.header.parent)))
@@ -253,15 +257,18 @@ class Ledger:
 
     # --- writing
 
-    def on_executed(self, layer: Layer, finalize: bool = False) -> list[Effect]:
-        """Take in an executed block; with ``finalize`` it is final at once, as where one author makes every block."""
+    def on_executed(self, layer: Layer, finalize: bool = False, journal: bool = True) -> list[Effect]:
+        """Take in an executed block; with ``finalize`` it is final at once, as where one author makes every block.
+
+        Without ``journal`` nothing is written: a restart forgets the block, and fetches it again.
+        """
         if layer.hash in self._layers or self.store.block(layer.hash) is not None:
             return []
         if layer.header.parent != self.finalized and layer.header.parent not in self._layers:
             raise InvalidBlock(f"block {layer.header.number} does not descend from the finalized block")
         self._add_layer(layer)
         effects: list[Effect] = []
-        if not finalize:
+        if journal and not finalize:
             effects.append(Commit({JOURNAL + layer.hash: encode(_journal_entry(layer))}))
         best = self._choose(layer)
         if best is not None:
@@ -274,6 +281,9 @@ class Ledger:
     def _choose(self, layer: Layer) -> NewBest | None:
         if not self._is_better(layer.header.number, layer.hash):
             return None
+        if layer.header.parent == self.head:
+            self.head, self.head_number = layer.hash, layer.header.number
+            return NewBest(layer.hash, layer.header.number, (layer.hash,), ())
         old = self._branch(self.head)
         self.head, self.head_number = layer.hash, layer.header.number
         return _compare(old, self._branch(layer.hash))
@@ -289,18 +299,18 @@ class Ledger:
         batch: Batch = {}
         branch = list(reversed(self._branch(hash_)))
         for layer in branch:
-            self.store.stage_finalized(batch, layer.hash, _journal_entry(layer), self.genesis_hash)
+            self.store.stage_finalized(batch, layer, self.genesis_hash)
         if justification:
             self.store.stage_justification(batch, branch[-1].header, justification)
         number = branch[-1].header.number
         before = self._branch(self.head)
-        kept = {
-            other: layer
-            for other, layer in self._layers.items()
-            if layer.header.number > number and any(ancestor.hash == hash_ for ancestor in self._branch(other))
-        }
-        for gone in self._layers.keys() - kept.keys():
+        kept: dict[bytes, Layer] = {}
+        for other, layer in self._layers.items():  # parents come first
+            if layer.header.parent == hash_ or layer.header.parent in kept:
+                kept[other] = layer
+        for gone in (*(self._layers.keys() - kept.keys()), *self._strays):
             batch[JOURNAL + gone] = None
+        self._strays = []
         self._layers, self.finalized, self.finalized_number = kept, hash_, number
         self._primaries = {other: self._primaries[other] for other in (hash_, *kept)}
         effects: list[Effect] = [Commit(batch)]
@@ -371,8 +381,8 @@ def open_ledger(
     stored = store.finalized()
     if stored is None:
         batch: Batch = {}
-        entry = JournalEntry(Block(header, ()), Outcome((), ()), pack_changes(changes), pack_changes(update.nodes))
-        store.stage_finalized(batch, hash_, entry, hash_)
+        layer = Layer(hash_, Block(header, ()), Outcome((), ()), changes, update.nodes)
+        store.stage_finalized(batch, layer, hash_)
         database.write(batch, sync=True)
     elif stored.genesis != hash_:
         raise WrongGenesis(

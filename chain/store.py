@@ -13,6 +13,7 @@ hash -> outcome, ``j`` hash -> journal, ``f`` height -> justification; those of 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from chain.columns import Column, StateColumns, decode_stored, height_key
 from chain.db import Batch, Database
@@ -84,6 +85,21 @@ def unpack_changes(changes: tuple[Changed, ...]) -> dict[bytes, bytes | None]:
 def changes_authorities(header: Header) -> bool:
     """Whether finality of this block ends an authority set."""
     return any(isinstance(item, NextAuthorities) for item in header.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """An executed block that is not final: its writes over its parent's state and tree. Never changed once made."""
+
+    hash: bytes
+    block: Block
+    outcome: Outcome
+    state: dict[bytes, bytes | None]
+    nodes: dict[bytes, bytes | None]
+
+    @property
+    def header(self) -> Header:
+        return self.block.header
 
 
 class Store:
@@ -189,14 +205,14 @@ class Store:
 
     # --- finalized blocks
 
-    def stage_finalized(self, batch: Batch, hash_: bytes, entry: JournalEntry, genesis: bytes) -> None:
+    def stage_finalized(self, batch: Batch, layer: Layer, genesis: bytes) -> None:
         """Add to ``batch`` everything that makes a block the finalized head."""
-        number = entry.block.header.number
+        number = layer.header.number
         window = 0 if number == 0 else self.window
-        self.columns.stage_block(batch, unpack_changes(entry.state), unpack_changes(entry.nodes), number, window)
-        batch[OUTCOME + hash_] = encode(entry.outcome)
-        self.stage_block(batch, hash_, entry.block)
-        batch[META + b"finalized"] = encode(Finalized(SCHEMA_VERSION, genesis, number, hash_))
+        self.columns.stage_block(batch, layer.state, layer.nodes, number, window)
+        batch[OUTCOME + layer.hash] = encode(layer.outcome)
+        self.stage_block(batch, layer.hash, layer.block)
+        batch[META + b"finalized"] = encode(Finalized(SCHEMA_VERSION, genesis, number, layer.hash))
         if self.block_window is not None:
             self._stage_forgetting(batch, number - self.block_window - 1)
 

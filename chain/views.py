@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from heapq import merge
 
 from chain.columns import Column
-from chain.store import JournalEntry, Outcome, Store, unpack_changes
-from runtime.block import Block, Header
+from chain.store import JournalEntry, Layer, Store, unpack_changes
+
+__all__ = ["BlockState", "Layer", "ReadCache", "layer_of"]
 
 GetNode = Callable[[bytes], "bytes | None"]
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """An executed block that is not final: its writes over its parent's state and tree. Never changed once made."""
-
-    hash: bytes
-    block: Block
-    outcome: Outcome
-    state: dict[bytes, bytes | None]
-    nodes: dict[bytes, bytes | None]
-
-    @property
-    def header(self) -> Header:
-        return self.block.header
 
 
 def layer_of(hash_: bytes, entry: JournalEntry) -> Layer:

@@ -92,6 +92,13 @@ def recovery(quick: bool, as_json: bool, docker: bool) -> None:
 
 @command.command()
 @bench_options
+def sync(quick: bool, as_json: bool) -> None:
+    """Empty blocks imported per second low and high on a chain, a warp, and updates of the state tree."""
+    measure("sync", quick, as_json)
+
+
+@command.command()
+@bench_options
 @click.option("--write", is_flag=True, help="Replace the measured table in runtime/weights.py.")
 def weights(quick: bool, as_json: bool, write: bool) -> None:
     """What each call costs in the worst case, against the committed table of weights."""
