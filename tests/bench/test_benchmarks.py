@@ -12,6 +12,7 @@ import bench.disputes
 import bench.exact
 import bench.fat_task
 import bench.rpc
+import bench.sync
 import bench.transfers
 import bench.weights
 from bench.report import Report, percentile
@@ -44,6 +45,15 @@ def test_every_transfer_is_authored_and_imported_three_ways() -> None:
     figures = require_document(bench.transfers.run(count=24, rounds=1), "transfers")
     for way in bench.transfers.LABELS:
         assert figures[f"{way}_per_second"] > 0  # type: ignore[operator]
+
+
+def test_a_chain_is_imported_and_warped_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.sync, "STEADY", 10)
+    figures = require_document(bench.sync.run(quick=True, blocks=40), "sync")
+    for name in ("low", "high", "wall"):
+        assert figures[f"{name}_blocks_per_second"] > 0  # type: ignore[operator]
+    assert figures["warp_entries"] > 100  # type: ignore[operator]
+    assert figures["merkle_updates_per_second"] > 0  # type: ignore[operator]
 
 
 def test_dispute_games_have_exactly_the_length_that_the_widths_say(monkeypatch: pytest.MonkeyPatch) -> None:
