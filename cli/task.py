@@ -14,6 +14,7 @@ from cli.options import NODE_URL
 from cli.output import AMOUNT, console, describe_failure, fail, format_amount, print_json, print_table, say
 from cli.suri import SURI_HELP, read_secret
 from cli.task_files import capture, keep_bundle, kept_bundle
+from cli.task_local import compile_file, run_program
 from cli.task_market import cancel, disputes, list_tasks
 from cli.task_options import JSON, TASK_ARGUMENT
 from cli.task_report import print_payments, task_document
@@ -34,11 +35,15 @@ TRAINING_BLOCKS = 5000
 
 @click.group(name="task")
 def command() -> None:
-    """Have a network trained: estimate, submit, watch, and fetch the result."""
+    """Have a network trained: compile, run here, estimate, submit, watch, and fetch the result."""
 
 
 for part in (list_tasks, cancel, disputes):
     command.add_command(part)
+
+
+command.add_command(compile_file)
+command.add_command(run_program)
 
 
 def task_options(function: Any) -> Any:

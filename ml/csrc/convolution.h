@@ -125,6 +125,139 @@ static void convolve_panel(const struct convolution *c, const float *weights, in
     }
 }
 
+/* -- Without packing: a line of outputs as lanes -------------------------------------------------------------------------
+ * The image of one group is spread out once, with its padding, its lines split into as many phases as the horizontal stride, so
+ * that neighbouring outputs always read neighbouring floats. Then a tile reads it in place: row k of the matrix begins
+ * shift[k] floats after where the vector's outputs begin. Lanes beyond the end of a line compute what nobody stores. */
+enum { MAX_SHIFTS = 8192 };
+
+INLINE void shifted_tile(const int rows, const int vectors, int64_t inner, const float *p, int64_t p_row,
+                         const float *const *from, const int32_t *shift, float *sums) {
+    for (int64_t start = 0; start < inner; start += BLOCK) {
+        int64_t end = inner - start < BLOCK ? inner : start + BLOCK;
+        lanes s[ROWS][COLUMNS];
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            UNROLL
+            for (int v = 0; v < vectors; v++) s[i][v] = (lanes){0};
+        }
+        for (int64_t k = start; k < end; k++) {
+            lanes right[COLUMNS];
+            UNROLL
+            for (int v = 0; v < vectors; v++) right[v] = load(from[v] + shift[k]);
+            UNROLL
+            for (int i = 0; i < rows; i++) {
+                lanes left = broadcast(p[i * p_row + k]);
+                UNROLL
+                for (int v = 0; v < vectors; v++) s[i][v] = fused(left, right[v], s[i][v]);
+            }
+        }
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            UNROLL
+            for (int v = 0; v < vectors; v++) {
+                float *sum = sums + (i * COLUMNS + v) * LANES;
+                store(sum, start == 0 ? s[i][v] : load(sum) + s[i][v]);
+            }
+        }
+    }
+}
+
+#define SHIFTED_CASE(n) \
+    case n: \
+        if (vectors == 1) shifted_tile(n, 1, inner, p, p_row, from, shift, sums); \
+        else shifted_tile(n, COLUMNS, inner, p, p_row, from, shift, sums); \
+        break;
+
+static __attribute__((noinline)) void any_shifted_tile(int rows, int vectors, int64_t inner, const float *p, int64_t p_row,
+                                                       const float *const *from, const int32_t *shift, float *sums) {
+    switch (rows) {
+        SHIFTED_CASE(1) SHIFTED_CASE(2) SHIFTED_CASE(3) SHIFTED_CASE(4)
+#if ROWS > 4
+        SHIFTED_CASE(5) SHIFTED_CASE(6)
+#endif
+#if ROWS > 6
+        SHIFTED_CASE(7) SHIFTED_CASE(8)
+#endif
+        default: break;
+    }
+}
+
+/* How the spread image lies in memory: lines of `phases` runs of `run` floats. */
+struct spread { int64_t lines, run, line, size; };
+
+static struct spread spread_of(const struct convolution *c) {
+    struct spread s;
+    s.lines = (c->out_height - 1) * c->v.stride + (c->kernel_height - 1) * c->v.apart + 1;
+    int64_t vectors = (c->out_width + LANES - 1) / LANES;
+    s.run = vectors * LANES + (c->kernel_width - 1) * c->h.apart / c->h.stride + 1;
+    s.line = s.run * c->h.stride;
+    s.size = c->inner * s.lines * s.line;
+    return s;
+}
+
+static int fits_in_place(const struct convolution *c) {
+    int64_t wasted = (c->out_width + LANES - 1) / LANES * LANES;
+    return 2 * c->out_width >= wasted && c->inner * c->kernel_height * c->kernel_width <= MAX_SHIFTS &&
+           spread_of(c).size <= SCRATCH_FLOATS;
+}
+
+static void spread_image(const struct convolution *c, struct spread s, int64_t image, int64_t group, float *to) {
+    const float *from = c->image + (image * c->channels + group * c->inner) * c->height * c->width;
+    int64_t stride = c->h.stride;
+    memset(to, 0, (size_t)s.size * sizeof(float));
+    for (int64_t channel = 0; channel < c->inner; channel++)
+        for (int64_t y = 0; y < c->height; y++) {
+            int64_t line = y * c->v.spread + c->v.before;
+            if (line < 0 || line >= s.lines) continue;
+            float *out = to + (channel * s.lines + line) * s.line;
+            const float *in = from + (channel * c->height + y) * c->width;
+            for (int64_t x = 0; x < c->width; x++) {
+                int64_t at = x * c->h.spread + c->h.before;
+                if (at >= 0 && at / stride < s.run) out[at % stride * s.run + at / stride] = in[x];
+            }
+        }
+}
+
+static void convolve_image(const struct convolution *c, const float *weights, int64_t image, int64_t group, struct share rows,
+                           float *out, float *scratch) {
+    struct spread s = spread_of(c);
+    int32_t shift[MAX_SHIFTS];
+    int64_t inner = 0, per_line = (c->out_width + LANES - 1) / LANES, total = per_line * c->out_height;
+    for (int64_t channel = 0; channel < c->inner; channel++)
+        for (int64_t i = 0; i < c->kernel_height; i++)
+            for (int64_t j = 0; j < c->kernel_width; j++) {
+                int64_t x = j * c->h.apart;
+                int64_t line = channel * s.lines + i * c->v.apart;
+                shift[inner++] = (int32_t)(line * s.line + x % c->h.stride * s.run + x / c->h.stride);
+            }
+    spread_image(c, s, image, group, scratch);
+    float sums[ROWS * WIDTH] __attribute__((aligned(64)));
+    for (int64_t first = 0; first < total; first += COLUMNS) {
+        int vectors = total - first < COLUMNS ? 1 : COLUMNS, count = total - first < COLUMNS ? (int)(total - first) : 1;
+        for (int single = 0; single < count; single++) {
+            const float *from[COLUMNS];
+            for (int v = 0; v < vectors; v++) {
+                int64_t place = first + single + v;
+                from[v] = scratch + place / per_line * c->v.stride * s.line + place % per_line * LANES;
+            }
+            for (int64_t i = rows.first; i < rows.last; i += ROWS) {
+                int height = rows.last - i < ROWS ? (int)(rows.last - i) : ROWS;
+                any_shifted_tile(height, vectors, inner, weights + (group * c->outputs + i) * inner, inner, from, shift, sums);
+                for (int r = 0; r < height; r++)
+                    for (int v = 0; v < vectors; v++) {
+                        int64_t place = first + single + v, x = place % per_line * LANES;
+                        int64_t width = c->out_width - x < LANES ? c->out_width - x : LANES;
+                        float *to = out + (((image * c->groups + group) * c->outputs + i + r) * c->out_height +
+                                           place / per_line) * c->out_width + x;
+                        const float *sum = sums + (r * COLUMNS + v) * LANES;
+                        for (int64_t l = 0; l < width; l++) to[l] = canonical(sum[l]);
+                    }
+            }
+        }
+    }
+}
+
 /* size: output shape. stride[0]: image shape; stride[1]: channels of a group, kernel height and width, groups; stride[2] and
  * stride[3]: stride, elements before, spread of pixels, distance of taps, along height and width. */
 static void conv2d(const struct solvent_instruction *in, int part, int parts, float *scratch) {
@@ -132,6 +265,12 @@ static void conv2d(const struct solvent_instruction *in, int part, int parts, fl
     struct convolution c = {in->in[0], image[0], image[1], image[2], image[3], kernel[3], kernel[0], kernel[1], kernel[2],
                             in->size[1] / kernel[3], in->size[2], in->size[3], {v[0], v[1], v[2], v[3]},
                             {h[0], h[1], h[2], h[3]}};
+    struct share images = share_of(c.images * c.groups, part, parts);
+    if (fits_in_place(&c) && c.images * c.groups >= parts) {
+        for (int64_t unit = images.first; unit < images.last; unit++)
+            convolve_image(&c, in->in[1], unit / c.groups, unit % c.groups, (struct share){0, c.outputs}, in->out[0], scratch);
+        return;
+    }
     int64_t panels = (c.images * c.out_height * c.out_width + WIDTH - 1) / WIDTH, units = panels * c.groups;
     struct share mine = share_of(units, part, parts), rows = {0, c.outputs};
     if (units < parts) {
@@ -155,21 +294,16 @@ static void max_pool(const struct solvent_instruction *in, int part, int parts) 
         int32_t *places = (int32_t *)in->out[1] + plane * out_height * out_width;
         for (int64_t i = 0; i < out_height; i++)
             for (int64_t j = 0; j < out_width; j++) {
-                float best = 0.0f;
-                int64_t place = -1, fallback = -1;
-                for (int64_t a = 0; a < v[2]; a++) {
-                    int64_t row = i * v[0] - v[1] + a * v[3];
-                    if (row < 0 || row >= height) continue;
-                    for (int64_t b = 0; b < h[2]; b++) {
-                        int64_t column = j * h[0] - h[1] + b * h[3];
-                        if (column < 0 || column >= width) continue;
-                        float value = x[row * width + column];
-                        if (fallback < 0) {
-                            fallback = place = row * width + column;
-                            best = value;
-                            continue;
-                        }
-                        if (value > best) place = row * width + column;
+                int64_t top = i * v[0] - v[1], left = j * h[0] - h[1];
+                int64_t a = top < 0 ? (v[3] - 1 - top) / v[3] : 0, b_first = left < 0 ? (h[3] - 1 - left) / h[3] : 0;
+                int64_t b_end = (width - 1 - left) / h[3] + 1 < h[2] ? (width - 1 - left) / h[3] + 1 : h[2];
+                int64_t place = (top + a * v[3]) * width + left + b_first * h[3], fallback = place;
+                float best = x[place];
+                for (; a < v[2] && top + a * v[3] < height; a++) {
+                    const float *line = x + (top + a * v[3]) * width + left;
+                    for (int64_t b = b_first; b < b_end; b++) {
+                        float value = line[b * h[3]];
+                        place = value > best ? line + b * h[3] - x : place;
                         best = maximum(best, value);
                     }
                 }

@@ -60,7 +60,8 @@ struct solvent_kernels {
     void (*run)(const struct solvent_instruction *instruction, uint32_t step, int part, int parts, float *scratch);
 };
 
-#define SCRATCH_FLOATS (2048 * 32 + 1024)
+/* A panel of a product, or the image of a convolution with its padding (convolution.h). */
+#define SCRATCH_FLOATS (1 << 20)
 
 extern const struct solvent_kernels solvent_baseline;
 #if defined(__x86_64__)

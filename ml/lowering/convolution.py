@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from ml.builder import Builder, Ref, Shape
 from ml.lowering.base import Application, first, lowers, require
 from ml.lowering.sums import sum_over
+from ml.lowering.views import join
 from runtime.commitments import element_count
 
 
@@ -33,7 +35,14 @@ class Geometry:
         return builder.emit("conv2d", [image, weight], attributes)
 
     def input_gradient(self, builder: Builder, gradient: Ref, weight: Ref, shape: Shape) -> Ref:
-        """A convolution of the gradient, spread by the stride, with the weights turned around."""
+        """A convolution of the gradient, spread by the stride, with the weights turned around.
+
+        Where the stride divides the image, it is rather one small convolution for each place within a stride: those
+        skip the taps that would only meet the zeros between spread pixels.
+        """
+        even = all(size % step == 0 for size, step in zip(shape[2:], self.stride, strict=True))
+        if self.stride != (1, 1) and self.apart == (1, 1) and even and max(self.stride) <= 4:
+            return self._by_phases(builder, gradient, weight, shape)
         outputs, inner, *kernel = builder.shape(weight)
         grouped = builder.reshape(weight, (self.groups, outputs // self.groups, inner, *kernel))
         view = builder.view(grouped).permute((0, 2, 1, 3, 4)).flip((3, 4))
@@ -47,6 +56,34 @@ class Geometry:
             sides += [before, shape[2 + axis] + reach - wide - before]
         attributes = (1, 1, *sides, *self.stride, *self.apart, self.groups)
         return builder.emit("conv2d", [gradient, turned], attributes)
+
+    def _by_phases(self, builder: Builder, gradient: Ref, weight: Ref, shape: Shape) -> Ref:
+        down, across = self.stride
+        small = (*shape[:2], shape[2] // down, shape[3] // across)
+        places = itertools.product(range(down), range(across))
+        phases = [self._phase(builder, gradient, weight, small, place) for place in places]
+        joined = join(builder, [builder.reshape(phase, (1, *small)) for phase in phases], 0)
+        split = builder.permute(builder.reshape(joined, (down, across, *small)), (2, 3, 4, 0, 5, 1))
+        return builder.reshape(split, shape)
+
+    def _phase(self, builder: Builder, gradient: Ref, weight: Ref, small: Shape, phase: tuple[int, int]) -> Ref:
+        """The pixels at one place within a stride: pixel t is the sum over m of grad[t + b - m] w[start + stride m]."""
+        outputs, inner, *kernel = builder.shape(weight)
+        grouped = builder.reshape(weight, (self.groups, outputs // self.groups, inner, *kernel))
+        view, sides = builder.view(grouped), []
+        for axis in (0, 1):
+            step = self.stride[axis]
+            start = (phase[axis] + self.padding[axis]) % step
+            taps = -(-(kernel[axis] - start) // step)
+            if taps < 1:
+                return builder.constant(0.0, small)
+            view = view.slice(3 + axis, start, taps, step)
+            before = taps - 1 - (phase[axis] + self.padding[axis] - start) // step
+            sides += [before, small[2 + axis] + taps - 1 - builder.shape(gradient)[2 + axis] - before]
+        turned = builder.materialise(builder.seen(grouped, view.permute((0, 2, 1, 3, 4)).flip((3, 4))))
+        kernels = (self.groups * inner, outputs // self.groups, *view.shape[3:])
+        attributes = (1, 1, *sides, 1, 1, 1, 1, self.groups)
+        return builder.emit("conv2d", [gradient, builder.reshape(turned, kernels)], attributes)
 
     def weight_gradient(self, builder: Builder, gradient: Ref, image: Ref, shape: Shape) -> Ref:
         """A convolution of the image with the gradient as its kernel, images taking the part of channels."""

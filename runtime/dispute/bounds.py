@@ -42,12 +42,12 @@ def element_moves(checked: CheckedProgram, value: int) -> int:
 
 
 def _longest_recipe(checked: CheckedProgram, value: int) -> int:
-    """Groups of the longest recipe of a value: that of its first element. Inputs are single moves."""
+    """Groups of the longest recipe of a value. Inputs are single moves."""
     node, output = checked.producer(value)
     if node < 0:
         return 1
     operator = OPERATORS[checked.program.nodes[node].op]
-    return operator.recipe(checked.application(node), output, 0).groups
+    return operator.groups(checked.application(node), output)
 
 
 def replay_gas(checked: CheckedProgram, game: Game) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runtime.errors import ProgramError
-from runtime.vm.instructions import Address, Load, Recipe
+from runtime.vm.instructions import GROUP, Address, Load, Recipe
 from runtime.vm.types import TensorType
 
 MAX_RANK = 8
@@ -53,6 +53,14 @@ class Operator:
     shapes: ShapeRule
     recipe: Callable[[Application, int, int], Recipe]
     price: Callable[[Application, int], int] | None = None
+    longest: Callable[[Application, int], int] | None = None
+    """Where the first element's recipe is not the longest: how many operations none exceeds."""
+
+    def groups(self, application: Application, output: int) -> int:
+        """Groups of operations that no element of an output exceeds."""
+        if self.longest is not None:
+            return -(-self.longest(application, output) // GROUP)
+        return self.recipe(application, output, 0).groups
 
     def gas(self, application: Application, output: int) -> int:
         """Scalar operations that one output costs."""

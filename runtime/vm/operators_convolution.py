@@ -186,8 +186,12 @@ def _max_pool_recipe(node: Application, output: int, element: int) -> Recipe:
 
 def _max_pool_price(node: Application, output: int) -> int:
     """As if every window lay inside the image."""
+    return node.outputs[output].elements * _max_pool_longest(node, output)
+
+
+def _max_pool_longest(node: Application, output: int) -> int:
     vertical, horizontal = _pools(node.attributes)
-    return node.outputs[output].elements * vertical.taps * horizontal.taps * (3 if output else 1)
+    return vertical.taps * horizontal.taps * (3 if output else 1)
 
 
 def _max_pool_backward_shapes(attributes: tuple[int, ...], inputs: Types) -> Types:
@@ -230,8 +234,16 @@ def _max_pool_backward_price(node: Application, output: int) -> int:
     return node.outputs[0].elements + 3 * node.inputs[0].elements
 
 
+def _max_pool_backward_longest(node: Application, output: int) -> int:
+    windows = [min(pool.outputs, (pool.taps - 1) * pool.apart // pool.stride + 1) for pool in _pools(node.attributes)]
+    return 3 * windows[0] * windows[1]
+
+
 OPERATORS = (
     Operator("conv2d", _conv2d_shapes, _conv2d_recipe),
-    Operator("max_pool", _max_pool_shapes, _max_pool_recipe, _max_pool_price),
-    Operator("max_pool_backward", _max_pool_backward_shapes, _max_pool_backward_recipe, _max_pool_backward_price),
-)
+    Operator("max_pool", _max_pool_shapes, _max_pool_recipe, _max_pool_price, _max_pool_longest),
+    Operator(
+        "max_pool_backward", _max_pool_backward_shapes, _max_pool_backward_recipe, _max_pool_backward_price,
+        _max_pool_backward_longest,
+    ),
+)  # fmt: skip

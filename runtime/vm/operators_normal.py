@@ -82,11 +82,19 @@ def _power(node: Application, row: int, column: int, target: int) -> tuple[Instr
     )
 
 
+def _last_recipe(node: Application, output: int) -> Recipe:
+    """The recipe of an element of a matrix's last row, which sees the most columns."""
+    last_row = node.inputs[0].shape[-2] - 1 if node.attributes[1] else 0
+    return _softmax_recipe(node, output, last_row if output < 2 else last_row * node.inputs[0].shape[-1])
+
+
 def _softmax_price(node: Application, output: int) -> int:
     """As if every row saw as many columns as the last."""
-    last_row = node.inputs[0].shape[-2] - 1 if node.attributes[1] else 0
-    element = last_row if output < 2 else last_row * node.inputs[0].shape[-1]
-    return node.outputs[output].elements * _softmax_recipe(node, output, element).gas
+    return node.outputs[output].elements * _last_recipe(node, output).gas
+
+
+def _softmax_longest(node: Application, output: int) -> int:
+    return _last_recipe(node, output).length
 
 
 def _softmax_backward_shapes(attributes: tuple[int, ...], inputs: Types) -> Types:
@@ -225,7 +233,7 @@ def _normalised(node: Application, element: int, target: int) -> tuple[Instructi
 
 
 OPERATORS = (
-    Operator("softmax", _softmax_shapes, _softmax_recipe, _softmax_price),
+    Operator("softmax", _softmax_shapes, _softmax_recipe, _softmax_price, _softmax_longest),
     Operator("softmax_backward", _softmax_backward_shapes, _softmax_backward_recipe),
     Operator("layer_norm", _layer_norm_shapes, _layer_norm_recipe),
     Operator("layer_norm_backward", _layer_norm_backward_shapes, _layer_norm_backward_recipe),

@@ -96,6 +96,22 @@ def test_a_huge_recipe_answers_for_its_last_instruction_at_once() -> None:
     assert recipe.instruction(recipe.length - 2).sources[0] == Load(Address("value", 0, (1 << 30) - 1), "f32")
 
 
+def test_no_element_of_any_operator_is_longer_than_the_bound() -> None:
+    nodes = (
+        Node("softmax", (0x3F800000, 1), (0,)),
+        Node("reshape", (1, 2, 10, 35), (0,)),
+        Node("max_pool", (5, 12, 9, 9, 2, 3, 4, 4, 1, 1), (4,)),
+        Node("max_pool_backward", (5, 12, 9, 9, 2, 3, 4, 4, 1, 1, 10, 35), (5, 6)),
+    )
+    checked = check_program(Program(1, (Input("state", "x", "f32", (20, 35)),), nodes, (), (Named("out", 7),)))
+    for value in range(1, len(checked.values)):
+        node, output = checked.producer(value)
+        application, operator = checked.application(node), OPERATORS[checked.program.nodes[node].op]
+        elements = range(checked.values[value].elements)
+        longest = max(operator.recipe(application, output, element).groups for element in elements)
+        assert longest <= operator.groups(application, output) <= longest + 1
+
+
 def address_of(value: int, element: int, step: int = 2) -> Address:
     source = element_recipe(CLASSIFIER, JOB, step, value, element).instruction(0).sources[0]
     assert isinstance(source, Load)
