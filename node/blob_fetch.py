@@ -1,10 +1,10 @@
 """One blob fetched from peers, by its root: verified unit by unit, from several peers at once, and readable meanwhile.
 
-Every connected peer is asked whether it holds the blob. The first that does proves the size with the last unit
-(`node.blob_units`); then each holder is given runs of units, one at first and twice as many after each that came. A
-unit that is not the blob's costs its sender points and its part in this fetch, and what others sent is kept. A fetch
-lives while somebody reads it and it makes progress: `IDLE_SECONDS` without either ends it, and what came is kept on
-disk for the next try. Peers that connect meanwhile are asked, too.
+Every connected peer is asked whether it holds the blob; if none does, some more nodes are dialled and asked. The first
+that does proves the size with the last unit (`node.blob_units`); then each holder is given runs of units, one at first
+and twice as many after each that came. A unit that is not the blob's costs its sender points and its part in this
+fetch, and what others sent is kept. A fetch lives while somebody reads it and it makes progress: `IDLE_SECONDS` without
+either ends it, and what came is kept on disk for the next try. Peers that connect meanwhile are asked, too.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ AGAIN_SECONDS = 5.0
 """After which a peer that did not help is asked again, should the fetch still run."""
 SENDERS = 6
 """Peers that send at once: each holds one unit in memory."""
+STRANGERS = 8
+"""Nodes that are dialled when no peer holds the blob."""
 BAD_UNIT_POINTS = -50
 
 logger = logging.getLogger("solvent.blobs")
@@ -136,6 +138,7 @@ class Fetch:
         return BlobMissing(f"neither this node nor a peer of it holds blob {self.root.hex()}")
 
     async def _gather(self) -> None:
+        has_reached_out = False
         async with trio.open_nursery() as nursery:
             while self._part is None or not self._part.is_whole:
                 now = trio.current_time()
@@ -144,7 +147,10 @@ class Fetch:
                         self._active.add(peer.id)
                         nursery.start_soon(self._get_from, peer.id)
                 if not self._active and self._part is None:
-                    return
+                    if has_reached_out or not await self._host.reach_out(STRANGERS):
+                        return
+                    has_reached_out = True
+                    continue
                 with trio.move_on_after(1.0):
                     await self._changed.wait()
             nursery.cancel_scope.cancel()

@@ -68,6 +68,10 @@ class BaseHost(ABC):
         """The IP address of a connected peer, which shares the blame; empty where there is none."""
         return ""
 
+    async def reach_out(self, count: int) -> bool:
+        """Without a book of addresses there is nobody else to dial."""
+        return False
+
     # Gossip.
 
     async def receive(self) -> Event:

@@ -51,6 +51,7 @@ _log = logging.getLogger(__name__)
 VIOLATION_POINTS = -50
 _CHOSEN_PEERS = 4
 """Peers that a node dials however many have dialled it."""
+_REACH_SECONDS = 5.0
 _MAINTENANCE_SECONDS = 2.0
 _RESTART_SECONDS = 1.0
 _CLOSE_SECONDS = 5.0
@@ -89,6 +90,7 @@ class SocketHost(BaseHost):
             self.book.learn(bootnode, trusted=True)
         self._responder = Responder(self._limits)
         self._dialled: set[PeerId] = set()
+        self._next_reach = 0.0
         self._hosts: dict[PeerId, str] = {}
         self._engine: Engine | None = None
         self.restarts = 0
@@ -162,16 +164,36 @@ class SocketHost(BaseHost):
     async def _maintain(self, engine: Engine) -> None:
         """Dial until there are enough peers, and enough of them this node's own choice: strangers may fill the rest."""
         while True:
-            chosen = [peer.id for peer in engine.peers.values() if not peer.inbound]
-            most = self._target_peers
-            missing = max(most - len(engine.peers), min(most, _CHOSEN_PEERS) - len(chosen)) - len(self._dialled)
-            if missing > 0:
-                taken = engine.peers.keys() | self._dialled
-                crowded = {subnet_of(self._hosts[peer]) for peer in chosen if peer in self._hosts}
-                for address in self.book.candidates(missing, taken, now_milliseconds(), crowded):
-                    self._dialled.add(address.peer)
-                    engine.nursery.start_soon(self._try_dial, address)
+            most, chosen = self._target_peers, len(self._chosen(engine))
+            missing = max(most - len(engine.peers), min(most, _CHOSEN_PEERS) - chosen) - len(self._dialled)
+            self._dial_some(engine, missing)
             await trio.sleep(_MAINTENANCE_SECONDS)
+
+    def _chosen(self, engine: Engine) -> list[PeerId]:
+        """The peers that this node has dialled itself."""
+        return [peer.id for peer in engine.peers.values() if not peer.inbound]
+
+    def _dial_some(self, engine: Engine, count: int) -> list[PeerId]:
+        """Start dialling up to ``count`` addresses of the book, and return whose they are."""
+        crowded = {subnet_of(self._hosts[peer]) for peer in self._chosen(engine) if peer in self._hosts}
+        taken = engine.peers.keys() | self._dialled
+        addresses = self.book.candidates(count, taken, now_milliseconds(), crowded) if count > 0 else []
+        for address in addresses:
+            self._dialled.add(address.peer)
+            engine.nursery.start_soon(self._try_dial, address)
+        return [address.peer for address in addresses]
+
+    async def reach_out(self, count: int) -> bool:
+        engine, now = self._engine, trio.current_time()
+        room = self._limits.inbound_connections - len(self.peers())
+        if engine is None or now < self._next_reach or room <= 0:
+            return False
+        self._next_reach = now + _REACH_SECONDS
+        dialled = self._dial_some(engine, min(count, room))
+        with trio.move_on_after(_REACH_SECONDS):
+            while any(peer in self._dialled for peer in dialled):
+                await trio.sleep(0.05)
+        return any(peer in engine.peers for peer in dialled)
 
     async def _try_dial(self, address: Address) -> None:
         try:

@@ -199,6 +199,13 @@ class Host(Protocol):
 
     def peers(self) -> tuple[Peer, ...]: ...
 
+    async def reach_out(self, count: int) -> bool:
+        """Dial up to ``count`` nodes that are known and no peers yet; whether one of them is a peer now.
+
+        For what the present peers do not have. It dials nobody when it did a moment ago, or when there are many peers.
+        """
+        ...
+
     async def receive(self) -> Event:
         """Return the next event: peers first, then messages by the order in which the topics were configured."""
         ...

@@ -27,6 +27,7 @@ from node.blob_exchange import FETCHES, BlobExchange
 from node.blob_server import BURST_BYTES, BYTES_PER_SECOND, STREAMS_PER_PEER, Allowances
 from node.blob_units import UNIT_BYTES, UnitHasher, unit_tree
 from node.blobs import BlobStore
+from p2p.host import SocketHost
 from p2p.interface import Host, PeerId, RequestRefused
 from runtime.commitments import tensor_root
 from tests.node.test_blobs import put
@@ -179,6 +180,21 @@ async def until(is_so: Callable[[], bool]) -> None:
     with trio.fail_after(30):
         while not is_so():
             await trio.sleep(0.01)
+
+
+@pytest.mark.trio
+async def test_a_blob_that_no_peer_holds_is_looked_for_beyond_them(tmp_path: Path) -> None:
+    async with sites("socket", tmp_path) as start:
+        holder, peer, asker = await start(1), await start(2), await start(3)
+        await connect(asker.host, peer.host)
+        data = content(2)
+        root = put(holder.store, data)
+        assert isinstance(asker.host, SocketHost)
+        asker.host.book.learn(holder.host.addresses()[0])
+        assert await asker.get(root) == data
+        assert {known.id for known in asker.host.peers()} == {peer.host.id, holder.host.id}
+        with pytest.raises(BlobMissing):
+            await asker.get(bytes(32))
 
 
 @BOTH
