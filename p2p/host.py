@@ -315,11 +315,9 @@ class SocketHost(BaseHost):
             engine.host.get_peerstore().clear_addrs(info.peer_id)
         except Exception as error:
             _log.debug("no addresses of %s to forget: %r", target.peer, error)
-        try:
-            with trio.fail_after(2 * self._limits.handshake_seconds):
-                await engine.host.connect(info)
-        finally:
-            engine.host.swarm.unblock_peer(info.peer_id)  # a failed dial would bar the next for a minute [10]
+        engine.host.swarm.unblock_peer(info.peer_id)  # a dial that failed, whoever began it, bars the next [10]
+        with trio.fail_after(2 * self._limits.handshake_seconds):
+            await engine.host.connect(info)
 
     def _running(self) -> Engine:
         if self._engine is None:

@@ -89,6 +89,8 @@ class Pipe:
 async def open_pipe(host: GuardedHost, peer: PeerId, protocol: str) -> AsyncIterator[Pipe]:
     """Open a stream for a protocol; at the end of the context it is over, whatever happened [13]."""
     stream: Any = None
+    if not host.get_network().get_connections(ID.from_base58(peer)):
+        raise RequestFailed(f"{protocol}: the peer has gone")  # the library would dial it
     with trio.move_on_after(_OPEN_SECONDS, shield=True):  # half an opening would leak its place in the multiplexer
         stream = await host.new_stream(ID.from_base58(peer), [protocol_name(protocol)])
     if stream is None:
