@@ -34,13 +34,13 @@ ENTRYPOINT ["solvent"]
 FROM base AS worker
 COPY --from=build-worker /opt/solvent /opt/solvent
 ENV SOLVENT_URL=http://127.0.0.1:9944
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=6 \
-    CMD ["python", "-c", "import os; from urllib.request import urlopen; urlopen(os.environ['SOLVENT_URL'] + '/health', timeout=4)"]
+HEALTHCHECK --interval=10s --timeout=15s --start-period=120s --retries=6 \
+    CMD ["python", "-c", "import os; from urllib.request import urlopen; urlopen(os.environ['SOLVENT_URL'] + '/health', timeout=12)"]
 CMD ["worker", "--help"]
 
 FROM base AS node
 COPY --from=build /opt/solvent /opt/solvent
 EXPOSE 30333 9944
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=6 \
-    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:9944/health', timeout=4)"]
+HEALTHCHECK --interval=10s --timeout=15s --start-period=120s --retries=6 \
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:9944/health', timeout=12)"]
 CMD ["node", "--help"]
