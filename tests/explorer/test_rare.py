@@ -257,3 +257,27 @@ def test_a_list_grows_by_pages(recorded: RecordedNode, window: Browser) -> None:
         window.one(".more button").send_keys(Keys.ENTER)
         window.wait(lambda expected=expected: len(window.all("tbody tr")) == expected)  # type: ignore[misc]
     assert not window.all(".more button")
+
+
+def test_the_votes_of_a_round_are_drawn_against_two_thirds(recorded: RecordedNode, window: Browser) -> None:
+    accounts = [f"5{'ABCD'[place] * 47}" for place in range(4)]
+    votes = [{"currentWeight": weight, "missing": accounts[: 4 - weight // 100]} for weight in (300, 100)]
+    best = {"round": 17, "totalWeight": 400, "thresholdWeight": 267, "prevotes": votes[0], "precommits": votes[1]}
+    recorded.answers["explorer_validators"].update(
+        hasOneAuthor=False,
+        session=3,
+        setId=2,
+        validators=[
+            {"account": one, "sessionKey": one, "weight": "100000000000", "share": 250_000_000} for one in accounts
+        ],
+        finality={"setId": 2, "best": best, "background": []},
+    )
+    recorded.answers["explorer_statistics"]["best"]["number"] = "0x100"
+    recorded.answers["explorer_statistics"]["finalized"]["number"] = "0xfd"
+    window.open("validators")
+    window.wait_for(
+        "Round 17", "set 2", "prevotes", "75\u202f%, 1 missing", "25\u202f%, 3 missing", "3 blocks behind the best"
+    )
+    marks = window.script("return [...document.querySelectorAll('.threshold')].map((one) => one.style.left)")
+    assert marks == ["66.75%", "66.75%"]
+    assert window.errors(*EXPECTED) == []
