@@ -23,7 +23,7 @@ from runtime.vm.check import CheckedProgram, check_program, decode_program
 from runtime.vm.gas import gas_units, step_time
 from runtime.vm.job import DataSource, Job
 
-OPERATIONS_PER_SECOND = 2e10
+OPERATIONS_PER_SECOND = 1e10
 """Scalar operations that one core of today does in a second, for a first guess of a task's time."""
 
 
