@@ -36,8 +36,9 @@ class History:
 
     @property
     def missing(self) -> int:
-        """Blocks that are still to be downloaded."""
-        return 0 if self._gap is None else max(self._gap.high + 1 - self._lowest(self._gap), 0)
+        """Blocks that are still to be downloaded, by what is on the disk: `on_jump` comes later than a jump."""
+        gap = self._ledger.store.gap()
+        return 0 if gap is None else max(gap.high + 1 - self._lowest(gap), 0)
 
     def on_jump(self) -> None:
         """A warp has left a gap."""

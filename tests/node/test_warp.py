@@ -55,6 +55,8 @@ def test_a_node_takes_over_the_state_of_its_peers_on_real_sockets(
             await until(lambda: late.ledger.finalized_number >= height - 4 and not late.chain.is_warping)
             state = late.sync_state()
             assert state.downloaded is None
+            gap = late.ledger.store.gap()
+            assert state.missing == (0 if gap is None else gap.high - gap.low + 1)
             assert state.highest >= height - 4
             await until(lambda: late.sync_state().missing == 0)
             for number in range(1, height - 4):
