@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rpc.pages import require_index
 from rpc.render import hex_of
 from rpc.view import NodeView
 from runtime.crypto import to_ss58
@@ -13,7 +14,7 @@ from runtime.pallets.workers import Worker
 
 def render_worker(node: NodeView, worker: Worker) -> dict[str, Any]:
     """One account in one role."""
-    earned = None if node.indexes is None else str(node.indexes.sums(worker.account).earned)
+    earned = None if node.indexes is None else str(require_index(node).sums(worker.account).earned)
     return {
         "account": to_ss58(worker.account),
         "role": worker.role,
