@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chain.author import BlockBuilder
-from chain.effects import Commit, Effect, NewBest
+from chain.effects import Effect
 from chain.ledger import Ledger, open_ledger
 from chain.pool import Pool
 from node.config import development_genesis
@@ -20,6 +20,7 @@ from runtime.state import Map
 from solvent.client import BlobFailed, Outcome
 from tests.scenarios.market import BALANCE, EVER, RICH, SUBMITTER
 from tests.support.chain import account, build_call, seed
+from tests.support.ledger import carry_out
 
 
 class LedgerChain:
@@ -81,14 +82,7 @@ class LedgerChain:
         return layer
 
     def dispatch(self, effects: list[Effect]) -> None:
-        for effect in effects:
-            if isinstance(effect, Commit):
-                self.database.write(effect.batch)
-            elif isinstance(effect, NewBest):
-                for hash_ in effect.enacted:
-                    block = self.ledger.block(hash_)
-                    assert block is not None
-                    self.pool.on_block(block.body, effect.number)
+        carry_out(effects, self.database, self.ledger, self.pool)
 
     def put_blob(self, data: bytes, seed32: bytes) -> bytes:
         root = tensor_root(data)

@@ -21,6 +21,18 @@ from runtime.state import State
 ALICE, BOB, CHARLIE = (derive_seed(f"//{name}") for name in ("Alice", "Bob", "Charlie"))
 
 
+def carry_out(effects: list[Effect], database: Database, ledger: Ledger, pool: Pool) -> None:
+    """What a node does with the effects of a ledger: write what is committed, and tell the pool what is in blocks."""
+    for effect in effects:
+        if isinstance(effect, Commit):
+            database.write(effect.batch)
+        elif isinstance(effect, NewBest):
+            for hash_ in effect.enacted:
+                block = ledger.block(hash_)
+                assert block is not None
+                pool.on_block(block.body, effect.number)
+
+
 class DevChain:
     """One ledger and pool over a database in ``folder``."""
 
@@ -67,14 +79,7 @@ class DevChain:
         return layer
 
     def dispatch(self, effects: list[Effect]) -> None:
-        for effect in effects:
-            if isinstance(effect, Commit):
-                self.database.write(effect.batch)
-            elif isinstance(effect, NewBest):
-                for hash_ in effect.enacted:
-                    block = self.ledger.block(hash_)
-                    assert block is not None
-                    self.pool.on_block(block.body, effect.number)
+        carry_out(effects, self.database, self.ledger, self.pool)
 
     def execute(self, block: Block) -> Layer:
         execution = Execution(self.ledger, block)
