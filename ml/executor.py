@@ -17,30 +17,21 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from ml import kernels, selftest
+from ml import selftest
+from ml.backend import DTYPES, Array, Backend
+from ml.devices import open_backend
 from ml.instructions import build_instruction
-from ml.kernels import Instruction, Plan, Pool
-from ml.placement import ALIGNMENT, Placement, place_compactly, place_openly
+from ml.placement import Placement, place_compactly, place_openly
 from runtime.errors import SolventError
 from runtime.vm.check import CheckedProgram
 from runtime.vm.job import Job
-from runtime.vm.types import TensorType
 
-Array = np.ndarray
 Arrays = Mapping[str, Array]
 Patch = Callable[[int, Array], None]
 """patch(value number, array): called right after a value is computed (inputs too); may write to the array."""
-
-DTYPES: dict[str, np.dtype[Any]] = {
-    "f32": np.dtype("<f4"),
-    "i32": np.dtype("<i4"),
-    "u32": np.dtype("<u4"),
-    "u8": np.dtype("u1"),
-}
 
 
 class ExecutorError(SolventError):
@@ -56,35 +47,14 @@ class StepResult:
     values: list[Array] | None
 
 
-class Arena:
-    """One block of memory and views of the values in it. Mutable."""
-
-    def __init__(self, checked: CheckedProgram, placement: Placement) -> None:
-        block = np.zeros(placement.size + ALIGNMENT, dtype=np.uint8)
-        start = -block.ctypes.data % ALIGNMENT
-        self.block = block
-        self.addresses = [block.ctypes.data + start + offset for offset in placement.offset]
-        self.views = [
-            _view(block, start + offset, tensor)
-            for offset, tensor in zip(placement.offset, checked.values, strict=False)
-        ]
-
-
-def _view(block: Array, start: int, tensor: TensorType) -> Array:
-    dtype: np.dtype[Any] = DTYPES[tensor.dtype]
-    view: Array = block[start : start + tensor.bytes].view(dtype)
-    return view.reshape(tensor.shape)
-
-
 class Executor:
     """Runs one program. Mutable: it holds buffers and a resident state; use it from one thread at a time."""
 
-    def __init__(self, checked: CheckedProgram, threads: int = 1, instruction_set: str | None = None) -> None:
+    def __init__(self, checked: CheckedProgram, threads: int = 1, backend: Backend | None = None) -> None:
         self.checked = checked
-        self.instruction_set = instruction_set or kernels.default_instruction_set()
-        selftest.check_kernels(self.instruction_set)
+        self.backend = backend or open_backend(threads=threads)
+        selftest.check(self.backend)
         self._instructions = [build_instruction(checked, node) for node in range(len(checked.program.nodes))]
-        self._pool = Pool(threads)
         self._lock = threading.Lock()
         self._compact: _Run | None = None
         self._open: _Run | None = None
@@ -130,20 +100,20 @@ class Executor:
             run.load_state(state)
             run.load_step(job, batch, scalars)
             run.execute(step, patch)
-            values = [view.copy() for view in run.arena.views] if keep_values else None
+            values = [run.machine.read(value) for value in range(len(self.checked.values))] if keep_values else None
             homes = run.homes if run is self._compact else run.outputs
             return StepResult(run.state(homes), run.metrics(), values)
 
     def _resident(self) -> _Run:
         if self._compact is None:
             placement = place_compactly(self.checked, self._instructions)
-            self._compact = _Run(self.checked, placement, self._pool, self.instruction_set)
+            self._compact = _Run(self.checked, placement, self.backend)
         return self._compact
 
     def _opened(self) -> _Run:
         if self._open is None:
             placement = place_openly(self.checked, self._instructions)
-            self._open = _Run(self.checked, placement, self._pool, self.instruction_set)
+            self._open = _Run(self.checked, placement, self.backend)
         return self._open
 
     @contextmanager
@@ -157,68 +127,69 @@ class Executor:
 
 
 class _Run:
-    """A placed program: arena, plan, and the places of inputs and outputs. Mutable."""
+    """A placed program: its machine, and the value numbers of inputs and outputs by name. Mutable."""
 
-    def __init__(self, checked: CheckedProgram, placement: Placement, pool: Pool, instruction_set: str) -> None:
+    def __init__(self, checked: CheckedProgram, placement: Placement, backend: Backend) -> None:
         self.checked = checked
-        self.pool = pool
-        self.instruction_set = instruction_set
-        self.arena = Arena(checked, placement)
-        self.schedule: list[Instruction] = placement.schedule
-        self.plan = Plan(placement.schedule, self.arena.addresses)
+        self.placement = placement
+        self.machine = backend.open(placement, checked.values)
         inputs = list(enumerate(checked.program.inputs))
-        self.batch = {source.name: self.arena.views[value] for value, source in inputs if source.kind == "batch"}
-        self.scalars = [(source.name, self.arena.views[value]) for value, source in inputs if source.kind == "scalar"]
-        self.keys = [self.arena.views[value] for value, source in inputs if source.kind == "key"]
-        self.start = {name: self.arena.views[value] for name, value, _ in checked.start_state}
-        self.outputs = {name: self.arena.views[value] for name, value, _ in checked.state}
-        self.homes = {**self.start, **{name: self.start.get(name, view) for name, view in self.outputs.items()}}
-        self._metrics = {entry.name: self.arena.views[entry.value] for entry in checked.program.metrics}
-        Plan(placement.once, self.arena.addresses).run(pool, instruction_set, 0, len(placement.once), 0)
+        self.batch = {source.name: value for value, source in inputs if source.kind == "batch"}
+        self.scalars = {source.name: value for value, source in inputs if source.kind == "scalar"}
+        self.keys = [value for value, source in inputs if source.kind == "key"]
+        self.start = {name: value for name, value, _ in checked.start_state}
+        self.outputs = {name: value for name, value, _ in checked.state}
+        self.homes = {**self.start, **{name: self.start.get(name, value) for name, value in self.outputs.items()}}
 
     def load_state(self, state: Arrays) -> None:
         _require_names("state", state, self.start)
-        for name, view in self.start.items():
-            _copy_in(f"state {name}", view, state[name])
+        for name, value in self.start.items():
+            self._copy_in(f"state {name}", value, state[name])
 
     def load_step(self, job: Job, batch: Arrays, scalars: Sequence[float] | Array) -> None:
         _require_names("batch", batch, self.batch)
-        for name, view in self.batch.items():
-            _copy_in(f"batch {name}", view, batch[name])
-        for name, view in self.scalars:
+        for name, value in self.batch.items():
+            self._copy_in(f"batch {name}", value, batch[name])
+        for name, value in self.scalars.items():
             if name not in job.scalar_names or len(scalars) != len(job.scalar_names):
                 raise ExecutorError(f"step scalar {name!r} is not among {job.scalar_names} with {len(scalars)} given")
-            view[...] = scalars[job.scalar_names.index(name)]
-        for view in self.keys:
-            view[...] = (job.seed & 0xFFFFFFFF, job.seed >> 32)
+            self.machine.write(value, np.array(scalars[job.scalar_names.index(name)], DTYPES["f32"]))
+        for value in self.keys:
+            self.machine.write(value, np.array((job.seed & 0xFFFFFFFF, job.seed >> 32), DTYPES["u32"]))
 
     def execute(self, step: int, patch: Patch | None = None) -> None:
         if patch is None:
-            self.plan.run(self.pool, self.instruction_set, 0, self.plan.length, step)
+            self.machine.run(0, len(self.placement.schedule), step)
             return
         for value in range(len(self.checked.program.inputs)):
-            patch(value, self.arena.views[value])
-        for index, instruction in enumerate(self.schedule):
-            self.plan.run(self.pool, self.instruction_set, index, index + 1, step)
+            self._patch(patch, value)
+        for index, instruction in enumerate(self.placement.schedule):
+            self.machine.run(index, index + 1, step)
             for value in instruction.outputs:
-                patch(value, self.arena.views[value])
+                self._patch(patch, value)
 
-    def state(self, places: Arrays) -> dict[str, Array]:
-        return {name: places[name].copy() for name in sorted(places)}
+    def state(self, places: Mapping[str, int]) -> dict[str, Array]:
+        return {name: self.machine.read(places[name]) for name in sorted(places)}
 
     def metrics(self) -> dict[str, Array]:
-        return {name: view.copy() for name, view in self._metrics.items()}
+        return {entry.name: self.machine.read(entry.value) for entry in self.checked.program.metrics}
+
+    def _patch(self, patch: Patch, value: int) -> None:
+        array = self.machine.read(value)
+        patch(value, array)
+        self.machine.write(value, array)
+
+    def _copy_in(self, what: str, value: int, array: Array) -> None:
+        kind = self.checked.values[value]
+        dtype = DTYPES[kind.dtype]
+        if array.dtype != dtype or array.shape != kind.shape:
+            raise ExecutorError(
+                f"{what} is {array.dtype}{list(array.shape)}, the program reads {dtype}{list(kind.shape)}"
+            )
+        self.machine.write(value, array)
 
 
-def _require_names(what: str, given: Arrays, wanted: Arrays) -> None:
+def _require_names(what: str, given: Arrays, wanted: Mapping[str, int]) -> None:
     missing = sorted(set(wanted) - set(given))
     if missing:
         raise ExecutorError(f"the program reads {what} {', '.join(missing)}, which is not given")
-
-
-def _copy_in(what: str, view: Array, array: Array) -> None:
-    if array.dtype != view.dtype or array.shape != view.shape:
-        raise ExecutorError(
-            f"{what} is {array.dtype}{list(array.shape)}, the program reads {view.dtype}{list(view.shape)}"
-        )
-    np.copyto(view, array)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ml.kernels import Instruction
+from ml.backend import Instruction
 from ml.views import contiguous_strides
 from runtime.commitments import element_count
 from runtime.vm.check import CheckedProgram

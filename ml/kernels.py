@@ -2,26 +2,31 @@
 processor.
 
 A *plan* is an array of C records, one per operator application, whose buffers are already placed; executing a range of
-it is one call that releases the GIL. This module owns no memory of tensors: whoever builds a plan keeps its buffers
-alive.
+it is one call that releases the GIL. A plan owns no memory of tensors: whoever builds one keeps its buffers alive, as
+`CpuBackend` does with one block of memory for all values of a program.
 
 ::
 
     SolventError
     ├── KernelsMissing   the extension was not compiled; nothing can be trained on this machine
-    ├── FpuModeError     this thread's floating-point unit flushes subnormals or rounds another way
-    └── KernelMismatch   a kernel computes other bits than the definition (`ml.selftest`)
+    └── FpuModeError     this thread's floating-point unit flushes subnormals or rounds another way
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from ml.backend import ALIGNMENT, DTYPES, Array, Instruction
 from runtime.errors import SolventError
+from runtime.vm.types import TensorType
+
+if TYPE_CHECKING:
+    from ml.placement import Placement
 
 
 class KernelsMissing(SolventError):
@@ -30,10 +35,6 @@ class KernelsMissing(SolventError):
 
 class FpuModeError(SolventError):
     """The calling thread's FPU mode would change results."""
-
-
-class KernelMismatch(SolventError):
-    """The self-test found other bits than the committed ones. Do not work on this machine: it would be slashed."""
 
 
 try:
@@ -52,27 +53,6 @@ FPU_FAULTS = {
     2: "reads subnormal operands as zero (DAZ)",
     3: "does not round to nearest, ties to even",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Instruction:
-    """One operator application before its buffers are placed. Fields as in ``struct solvent_instruction``.
-
-    ``inputs`` and ``outputs`` are value numbers of the program. ``work`` estimates nanoseconds on one core.
-    """
-
-    op: str
-    sizes: tuple[int, ...]
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    scalars: tuple[int, ...] = ()
-    strides: tuple[tuple[int, ...], ...] = ()
-    work: int = 0
-    in_place: tuple[tuple[int, int], ...] = ()
-    """(output, input) positions that may share a buffer, since equal indices read before they write."""
-    offsets: tuple[int, ...] = ()
-    code: tuple[int, ...] = ()
-    """The line of a map, as ``ml/csrc/map.h`` reads it."""
 
 
 def instruction_sets() -> tuple[str, ...]:
@@ -127,6 +107,42 @@ class Plan:
                 f"this thread's floating-point unit {FPU_FAULTS.get(fault, fault)}; exact training needs the default "
                 "mode (torch.set_flush_denormal(True) or a library built with -ffast-math changes it)"
             )
+
+
+class CpuBackend:
+    """The compiled kernels of one instruction set, by default the best, on a pool of threads (`ml.backend.Backend`)."""
+
+    def __init__(self, threads: int = 1, instruction_set: str | None = None) -> None:
+        self.name = instruction_set or default_instruction_set()
+        self.pool = Pool(threads)
+
+    def open(self, placement: Placement, types: Sequence[TensorType]) -> CpuMachine:
+        return CpuMachine(self, placement, types)
+
+
+class CpuMachine:
+    """One block of memory, views of the values in it, and the plan over it (`ml.backend.Machine`). Mutable."""
+
+    def __init__(self, backend: CpuBackend, placement: Placement, types: Sequence[TensorType]) -> None:
+        self.backend = backend
+        block = np.zeros(placement.size + ALIGNMENT, dtype=np.uint8)
+        start = -block.ctypes.data % ALIGNMENT
+        addresses = [block.ctypes.data + start + offset for offset in placement.offset]
+        self.views: list[Array] = [
+            block[start + offset : start + offset + kind.bytes].view(DTYPES[kind.dtype]).reshape(kind.shape)
+            for offset, kind in zip(placement.offset, types, strict=False)
+        ]
+        self.plan = Plan(placement.schedule, addresses)
+        Plan(placement.once, addresses).run(backend.pool, backend.name, 0, len(placement.once), 0)
+
+    def write(self, value: int, array: Array) -> None:
+        np.copyto(self.views[value], array)
+
+    def read(self, value: int) -> Array:
+        return self.views[value].copy()
+
+    def run(self, first: int, last: int, step: int) -> None:
+        self.plan.run(self.backend.pool, self.backend.name, first, last, step)
 
 
 def _signed(word: int) -> int:

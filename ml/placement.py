@@ -10,10 +10,9 @@ from __future__ import annotations
 from bisect import insort
 from dataclasses import dataclass, field
 
-from ml.kernels import Instruction
+from ml.backend import ALIGNMENT, Instruction
 from runtime.vm.check import CheckedProgram
 
-ALIGNMENT = 64
 SMALL_CONSTANT = 64 * 1024
 """A ``fill`` of at most this many bytes is computed once and keeps its buffer."""
 

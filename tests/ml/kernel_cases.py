@@ -6,13 +6,17 @@ from functools import partial
 
 import numpy as np
 
-from ml.executor import DTYPES, Executor
+from ml.backend import DTYPES, Backend
+from ml.executor import Executor
+from ml.kernels import INSTRUCTION_SETS, CpuBackend
 from runtime.vm.check import CheckedProgram, check_program
 from runtime.vm.instructions import Address
 from runtime.vm.job import DataSource, Job
 from runtime.vm.program import Input, Named, Node, Program
 from runtime.vm.reference import evaluate_step, load_from
 
+BACKENDS: tuple[Backend, ...] = tuple(CpuBackend(1, name) for name in INSTRUCTION_SETS)
+"""Everything that must give the interpreter's bits."""
 SEED = 0x0123456789ABCDEF
 NO_DATA = DataSource(root=bytes(32), sample_count=1, fields=(), order_seed=bytes(32), batch_size=1)
 
@@ -54,12 +58,11 @@ def execute(
     checked: CheckedProgram,
     arrays: list[np.ndarray],
     step: int = 0,
-    threads: int = 1,
-    instruction_set: str | None = None,
+    backend: Backend | None = None,
 ) -> list[bytes]:
     """Every value of the step by the kernels."""
     state = {f"t{i}": array for i, array in enumerate(arrays)}
-    executor = Executor(checked, threads, instruction_set)
+    executor = Executor(checked, backend=backend)
     result = executor.run_step(state, job_of(checked), step, {}, (), keep_values=True)
     assert result.values is not None
     compact = executor.run_step(state, job_of(checked), step, {}, ())

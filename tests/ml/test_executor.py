@@ -92,7 +92,7 @@ def test_compact_buffers_take_less_memory_than_one_each() -> None:
     compact, opened = executor._compact, executor._open
     assert compact is not None
     assert opened is not None
-    assert compact.arena.block.nbytes < opened.arena.block.nbytes // 3
+    assert compact.placement.size < opened.placement.size // 3
 
 
 def test_the_caller_keeps_its_arrays() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.kernels import INSTRUCTION_SETS
+from ml.kernels import INSTRUCTION_SETS, CpuBackend
 from runtime.errors import ProgramError
 from tests.ml.kernel_cases import execute, one_operator
 from tests.ml.test_kernels import assert_defined, floats, labels, seeds
@@ -43,7 +43,7 @@ def test_a_convolution_deeper_than_a_panel_is_the_same_with_every_instruction_se
     image, weight = floats((2, 300, 4, 9), 1, False), floats((9, 300, 3, 3), 2, False)
     arrays = [image, weight]
     checked = one_operator("conv2d", (1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1), arrays)
-    results = {tuple(execute(checked, arrays, threads=n, instruction_set=s)) for s in INSTRUCTION_SETS for n in (1, 3)}
+    results = {tuple(execute(checked, arrays, backend=CpuBackend(n, s))) for s in INSTRUCTION_SETS for n in (1, 3)}
     assert len(results) == 1
     padded = np.pad(image.astype(np.float64), ((0, 0), (0, 0), (1, 1), (1, 1)))
     patches = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from ml import kernels
-from ml.kernels import INSTRUCTION_SETS, Instruction, Plan, Pool
+from ml.backend import Instruction
+from ml.kernels import INSTRUCTION_SETS, Plan, Pool
 from ml.selftest import ordinary_floats, wild_floats
 from runtime.vm.elementary import exponential, logarithm
 from runtime.vm.softfloat import F32

@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.kernels import INSTRUCTION_SETS
 from ml.selftest import SPECIALS, ordinary_floats, wild_floats
 from runtime.vm.opcodes import OPCODES, Opcode
 from runtime.vm.operators_map import CODES
 from runtime.vm.types import Kind
-from tests.ml.kernel_cases import execute, interpret, one_operator
+from tests.ml.kernel_cases import BACKENDS, execute, interpret, one_operator
 from tests.ml.test_kernels import assert_defined, floats, labels, seeds, small
 
 ONE, HALF = 0x3F800000, 0x3F000000
@@ -142,8 +141,8 @@ def test_rows_by_index_are_the_interpreters(rows: int, columns: int, seed: int, 
 def test_counting_is_the_interpreters() -> None:
     for attributes in ((0, 1, 5), (2**31 - 2, 3, 9), (-5, -(2**31), 4)):
         checked = one_operator("iota", attributes, [])
-        for name in INSTRUCTION_SETS:
-            assert execute(checked, [], instruction_set=name) == interpret(checked, [])
+        for backend in BACKENDS:
+            assert execute(checked, [], backend=backend) == interpret(checked, [])
 
 
 def test_choices_broadcast_as_by_the_interpreter() -> None:
