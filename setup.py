@@ -29,4 +29,4 @@ class BuildKernels(build_ext):
         return [Path(self.get_ext_fullpath(extension.name)) for extension in self.extensions]
 
 
-setup(cffi_modules=["ml/kernel_build.py:ffi"], cmdclass={"build_ext": BuildKernels})
+setup(cffi_modules=["ml/kernel_build.py:build"], cmdclass={"build_ext": BuildKernels})

@@ -1,16 +1,18 @@
 """How the C kernels become the extension module ``ml._kernels`` (cffi, API mode: calls release the GIL).
 
-``setup.py`` names `ffi` as a cffi module, so an ordinary ``pip install .[ml]`` compiles it. In a source checkout,
-``python setup.py build_ext --inplace`` does.
+``setup.py`` names `build` as a cffi module, so an ordinary ``pip install .[ml]`` compiles it. In a source checkout,
+`REBUILD` does. The `fingerprint` of the sources is compiled in, so that ``ml.kernels`` can tell a build of others.
 """
 
 from __future__ import annotations
 
 import re
+from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
-from cffi import FFI
-
+REBUILD = "python setup.py build_ext --inplace"
+"""Compiles the kernels of a source checkout, in its folder."""
 SOURCES = ("exact.c", "pool.c", "dispatch.c", "isa_baseline.c", "isa_avx2.c", "isa_avx512.c")
 FLAGS = (
     "-std=c11",
@@ -46,6 +48,7 @@ struct solvent_pool;
 struct solvent_pool *solvent_pool_open(int threads);
 void solvent_pool_close(struct solvent_pool *pool);
 int solvent_fpu_fault(void);
+const char *solvent_sources(void);
 const char *solvent_instruction_set(int index);
 int solvent_run(struct solvent_pool *pool, int instruction_set, const struct solvent_instruction *plan, int64_t first,
                 int64_t last, uint32_t step);
@@ -53,18 +56,34 @@ float solvent_exp_exact(float x);
 float solvent_log_exact(float x);
 """
 
-ffi = FFI()
-ffi.cdef(declarations((Path(__file__).parent / "csrc" / "solvent.h").read_text(encoding="utf-8")))
-ffi.set_source(
-    "ml._kernels",
-    '#include "solvent.h"',
-    sources=[str(FOLDER / name) for name in SOURCES],
-    depends=[str(FOLDER / name) for name in ("solvent.h", "kernels.h", "vectors.h", "gemm.h", "transcendental.h",
-                                            "elementwise.h", "rows.h", "approximations.h", "map.h", "places.h",
-                                            "normal.h", "convolution.h")],
-    include_dirs=[str(FOLDER)],
-    extra_compile_args=list(FLAGS),
-    extra_link_args=["-pthread"],
-    libraries=["m"],
-    optional=True,
-)  # fmt: skip
+
+def fingerprint(folder: Path) -> str:
+    """A digest of everything that decides what is compiled from the sources in a folder; "" where there are none."""
+    files = sorted(folder.glob("*.[ch]"))
+    state = blake2b("\0".join(FLAGS).encode(), digest_size=16)
+    for path in files:
+        content = path.read_bytes()
+        state.update(f"\0{path.name}\0{len(content)}\0".encode() + content)
+    return state.hexdigest() if files else ""
+
+
+def build() -> Any:
+    """The extension as a `cffi.FFI`, which setuptools compiles. (Any: only a build needs cffi.)"""
+    from cffi import FFI
+
+    folder = Path(__file__).parent / "csrc"
+    ffi = FFI()
+    ffi.cdef(declarations((folder / "solvent.h").read_text(encoding="utf-8")))
+    ffi.set_source(
+        "ml._kernels",
+        '#include "solvent.h"',
+        sources=[str(FOLDER / name) for name in SOURCES],
+        depends=["ml/kernel_build.py", *sorted(str(FOLDER / path.name) for path in folder.glob("*.h"))],
+        include_dirs=[str(FOLDER)],
+        define_macros=[("SOLVENT_SOURCES", f'"{fingerprint(folder)}"')],
+        extra_compile_args=list(FLAGS),
+        extra_link_args=["-pthread"],
+        libraries=["m"],
+        optional=True,
+    )
+    return ffi

@@ -9,6 +9,7 @@ it is one call that releases the GIL. A plan owns no memory of tensors: whoever 
 
     SolventError
     ├── KernelsMissing   the extension was not compiled; nothing can be trained on this machine
+    ├── KernelsStale     it was compiled from other sources than those of this checkout
     └── FpuModeError     this thread's floating-point unit flushes subnormals or rounds another way
 """
 
@@ -17,11 +18,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ml.backend import ALIGNMENT, DTYPES, Array, Instruction
+from ml.kernel_build import REBUILD, fingerprint
 from runtime.errors import SolventError
 from runtime.vm.types import TensorType
 
@@ -33,6 +36,10 @@ class KernelsMissing(SolventError):
     """The extension module is not there."""
 
 
+class KernelsStale(SolventError):
+    """The extension module was compiled from other sources."""
+
+
 class FpuModeError(SolventError):
     """The calling thread's FPU mode would change results."""
 
@@ -42,11 +49,27 @@ try:
 except ImportError as error:
     raise KernelsMissing(
         f"the compiled kernels cannot be loaded ({error}): install a C compiler and run `pip install '.[ml]'`, "
-        "or `python setup.py build_ext --inplace` in a source checkout"
+        f"or `{REBUILD}` in a source checkout"
     ) from None
 
 ffi: Any = _kernels.ffi
 lib: Any = _kernels.lib
+
+
+def check_build(compiled: Any, folder: Path) -> None:
+    """Raise `KernelsStale` unless the build is of the sources in a folder. An installed package has no sources beside
+    it, and its build came with it."""
+    wanted = fingerprint(folder)
+    known = hasattr(compiled.lib, "solvent_sources")
+    found = compiled.ffi.string(compiled.lib.solvent_sources()).decode() if known else ""
+    if wanted and found != wanted:
+        raise KernelsStale(
+            f"{compiled.__file__} was compiled from other sources ({found[:8] or 'older ones'}) than those in {folder} "
+            f"({wanted[:8]}): run `make install`, or `cd {folder.parents[1]} && {REBUILD}`"
+        )
+
+
+check_build(_kernels, Path(__file__).parent / "csrc")
 
 FPU_FAULTS = {
     1: "flushes subnormal results to zero (FTZ)",
@@ -56,7 +79,7 @@ FPU_FAULTS = {
 
 
 def instruction_sets() -> tuple[str, ...]:
-    """Names of the instruction sets that this processor can run, best first; the last is always ``baseline``."""
+    """Names of the instruction sets that this processor can run, best first; every processor runs the last."""
     names: list[str] = []
     while (name := lib.solvent_instruction_set(len(names))) != ffi.NULL:
         names.append(ffi.string(name).decode())

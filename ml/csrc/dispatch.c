@@ -28,6 +28,12 @@ const char *solvent_instruction_set(int index) {
     return kernels == NULL ? NULL : kernels->name;
 }
 
+/* The digest of the sources that this was compiled from (kernel_build.py). */
+#if !defined(SOLVENT_SOURCES)
+#define SOLVENT_SOURCES ""
+#endif
+const char *solvent_sources(void) { return SOLVENT_SOURCES; }
+
 /* 0 when subnormals are kept and rounding is to nearest, ties to even; else what is wrong (see FPU_FAULTS in kernels.py). */
 int solvent_fpu_fault(void) {
 #if defined(__x86_64__)

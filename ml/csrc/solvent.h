@@ -11,6 +11,17 @@
 
 #include <stdint.h>
 
+/* What no compiler option or target may take away. (The self-test would find it too, but later and without a reason.) */
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "fast-math reorders sums and forgets NaN: compile without it"
+#endif
+#if __FLT_EVAL_METHOD__ != 0
+#error "this target computes floats in a wider format (x87): every operation must round to its own type"
+#endif
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ || __SIZEOF_POINTER__ != 8
+#error "the kernels need a little-endian 64-bit target"
+#endif
+
 #define SOLVENT_RANK 8
 #define SOLVENT_INPUTS 8
 #define SOLVENT_OUTPUTS 4
@@ -82,6 +93,7 @@ void solvent_pool_run(struct solvent_pool *pool, const struct solvent_kernels *k
 int solvent_pool_threads(const struct solvent_pool *pool);
 
 int solvent_fpu_fault(void);
+const char *solvent_sources(void);
 const char *solvent_instruction_set(int index);
 int solvent_run(struct solvent_pool *pool, int instruction_set, const struct solvent_instruction *plan, int64_t first,
                 int64_t last, uint32_t step);

@@ -45,7 +45,7 @@ INLINE lanes canonical_lanes(lanes v) {
 INLINE lanes fused(lanes a, lanes b, lanes c) { return SOLVENT_FUSED(a, b, c); }
 #else
 INLINE float fused_one(float a, float b, float c) {
-#if defined(__aarch64__) || defined(FP_FAST_FMAF)
+#if defined(FP_FAST_FMAF) || (defined(__riscv_flen) && __riscv_flen >= 32)
     return __builtin_fmaf(a, b, c);
 #else
     double product = (double)a * (double)b, addend = (double)c;

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,10 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml import kernels, selftest
+from ml import kernel_build, kernels, selftest
 from ml.backend import Instruction, KernelMismatch
 from ml.executor import Executor
-from ml.kernels import INSTRUCTION_SETS, CpuBackend, FpuModeError, Plan, Pool
+from ml.kernels import INSTRUCTION_SETS, CpuBackend, FpuModeError, KernelsStale, Plan, Pool
 from ml.selftest import ELEMENTS, ordinary_floats, wild_floats, words
 from tests.ml.kernel_cases import BACKENDS, execute, interpret, one_operator
 
@@ -172,7 +174,7 @@ def test_matmul_is_the_definition_at_awkward_sizes(size: tuple[int, int, int]) -
 def test_neither_threads_nor_instruction_sets_change_a_bit(
     name: str, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = selftest.compute_digests(CpuBackend(1, "baseline"))
+    expected = selftest.compute_digests(CpuBackend(1, INSTRUCTION_SETS[-1]))
     worth_threads = tuple(dataclasses.replace(case, work=10**9) for case in selftest.CASES)
     monkeypatch.setattr(selftest, "CASES", worth_threads)
     assert selftest.compute_digests(CpuBackend(threads, name)) == expected
@@ -189,6 +191,31 @@ def test_a_kernel_that_computes_other_bits_is_refused(monkeypatch: pytest.Monkey
     monkeypatch.setattr(selftest, "_passed", set())
     with pytest.raises(KernelMismatch, match="other bits than the definition"):
         Executor(one_operator("neg", (), [np.zeros(1, np.float32)]))
+
+
+def test_a_build_of_other_sources_is_refused_with_the_command_that_mends_it(tmp_path: Path) -> None:
+    folder = tmp_path / "ml" / "csrc"
+    folder.mkdir(parents=True)
+    compiled = SimpleNamespace(ffi=kernels.ffi, lib=kernels.lib, __file__="ml/_kernels.abi3.so")
+    kernels.check_build(compiled, folder)  # an installed package: no sources, nothing to compare
+    (folder / "solvent.h").write_text("other sources")
+    with pytest.raises(KernelsStale, match=r"other sources .* python setup.py build_ext --inplace"):
+        kernels.check_build(compiled, folder)
+    built_before_fingerprints = SimpleNamespace(ffi=kernels.ffi, lib=object(), __file__="ml/_kernels.abi3.so")
+    with pytest.raises(KernelsStale, match="older ones"):
+        kernels.check_build(built_before_fingerprints, folder)
+
+
+def test_a_fingerprint_changes_with_every_file_and_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.c").write_text("int a;")
+    seen = {kernel_build.fingerprint(tmp_path)}
+    (tmp_path / "a.c").write_text("int b;")
+    seen.add(kernel_build.fingerprint(tmp_path))
+    (tmp_path / "b.h").write_text("")
+    seen.add(kernel_build.fingerprint(tmp_path))
+    monkeypatch.setattr(kernel_build, "FLAGS", ("-O2",))
+    seen.add(kernel_build.fingerprint(tmp_path))
+    assert len(seen) == 4
 
 
 def test_a_thread_that_flushes_subnormals_is_refused() -> None:
