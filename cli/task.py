@@ -6,7 +6,7 @@ import secrets
 import tempfile
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -21,7 +21,8 @@ from cli.task_report import print_payments, task_document
 from cli.task_watch import TaskBar, follow, take_snapshot
 from runtime.codec import encode, replace
 from runtime.errors import SolventError
-from runtime.pallets import proofs, tasks
+from runtime.market_parameters import MarketParameters
+from runtime.pallets import proofs, system, tasks
 from runtime.pallets.tasks import Estimate, TaskSpec, task_id, validate_submission
 from runtime.vm.check import check_program, decode_program
 from solvent.client import Client
@@ -29,6 +30,8 @@ from solvent.client import Client
 if TYPE_CHECKING:
     from ml.bundle import Bundle, Terms
 
+USUAL_AUDITS = 3
+"""Segments that each verifier replays where the submitter does not say."""
 TRAINING_BLOCKS = 5000
 """How long training may take where neither the submitter nor the work asks for more."""
 
@@ -56,10 +59,9 @@ def task_options(function: Any) -> Any:
             click.option("--checkpoint-interval", type=click.IntRange(1), help="Default: a tenth of the steps."),
             click.option(
                 "--audits",
-                default=3,
-                show_default=True,
                 type=click.IntRange(1),
-                help="Segments that each verifier replays, besides the initialisation.",
+                help="Segments that each verifier replays, besides the initialisation. Default: 3, or as many as it "
+                "takes that the usual stake deters a cheat; with fewer, the solver must stake more.",
             ),
             click.option(
                 "--verifiers", default=1, show_default=True, type=click.IntRange(1), help="How many audit it."
@@ -85,19 +87,21 @@ def task_options(function: Any) -> Any:
     return function
 
 
-def terms_of(bundle: Bundle, options: dict[str, Any]) -> Terms:
+def terms_of(client: Client, bundle: Bundle, options: dict[str, Any]) -> Terms:
     """The terms of a submission, with the defaults that depend on the task."""
     from ml.bundle import Terms
 
     steps = bundle.record.steps
     interval = min(options["checkpoint_interval"] or max(1, -(-steps // 10)), steps)
+    segments, verifiers = -(-steps // interval), options["verifiers"]
+    enough = max(USUAL_AUDITS, tasks.enough_audits(segments, verifiers, market_of(client)))
     return Terms(
         salt=secrets.token_bytes(32),
         seed=secrets.randbits(63) if options["seed"] is None else options["seed"],
         order_seed=secrets.token_bytes(32),
         checkpoint_interval=interval,
-        audits=min(options["audits"], -(-steps // interval)),
-        verifiers=options["verifiers"],
+        audits=min(options["audits"] or enough, segments),
+        verifiers=verifiers,
         price_limit=options["price_limit"],
         training_blocks=options["training_blocks"] or TRAINING_BLOCKS,
     )
@@ -105,15 +109,13 @@ def terms_of(bundle: Bundle, options: dict[str, Any]) -> Terms:
 
 def spec_of(client: Client, bundle: Bundle, options: dict[str, Any]) -> TaskSpec:
     """The spec of a submission; unless told how long training may take, long enough for a slow solver."""
-    spec = bundle.spec(terms_of(bundle, options))
+    spec = bundle.spec(terms_of(client, bundle, options))
     return spec if options["training_blocks"] else allow_time(client, bundle, spec)
 
 
 def allow_time(client: Client, bundle: Bundle, spec: TaskSpec) -> TaskSpec:
     """The spec with thrice the shortest training deadline that the chain accepts, where that is more than it has."""
-    from runtime.pallets import system
-
-    market = client.read(system.PARAMETERS).market
+    market = market_of(client)
     train, init = (check_program(decode_program(data)) for data in (bundle.record.train, bundle.record.init))
     least = tasks.minimum_training_blocks(spec, train, init, market)
     blocks = max(spec.training_blocks, 3 * least)
@@ -122,10 +124,13 @@ def allow_time(client: Client, bundle: Bundle, spec: TaskSpec) -> TaskSpec:
 
 def price(client: Client, bundle: Bundle, spec: TaskSpec) -> Estimate:
     """The chain's estimate, by the very function that the chain prices a submission with."""
-    from runtime.pallets import system
-
-    market = client.read(system.PARAMETERS).market
+    market = market_of(client)
     return validate_submission(encode(spec), bundle.record.train, bundle.record.init, market)[1]
+
+
+def market_of(client: Client) -> MarketParameters:
+    """The figures of the market on the client's network."""
+    return cast(MarketParameters, client.read(system.PARAMETERS).market)
 
 
 def show_estimate(spec: TaskSpec, estimate: Estimate) -> None:

@@ -45,9 +45,15 @@ class MarketParameters(Record):
     """What the treasury keeps of the escrow of a task that expires or is cancelled: every node has looked for a solver
     again and again, so that filling the pool must cost."""
     solver_lock: U63
-    """Parts of (solver fee + audit fees) that the solver's bond locks. At twice, half of a slash repays every audit."""
+    """Parts of (solver fee + audit fees) that the solver's bond locks at least; a task with few audits locks more
+    (`runtime.pallets.tasks.stakes`). At twice, half of a slash repays every audit."""
+    catch_chance: U32
+    """h: the chance, in parts, that a verifier notices a bad segment which it drew; the rest is for careless ones."""
+    outside_gain: U32
+    """G: what somebody outside might pay for a tampered model, in parts of the solver's fee."""
     verifier_lock: U63
-    """Parts of one verifier's fee that its bond locks."""
+    """Parts of one verifier's fee that its bond locks. A verifier that passes without a replay saves its costs, at most
+    the fee, and is caught with the chance w that somebody replays it: at ten times, it loses from w = 1/11 on."""
     acceptance_penalty: U32
     """Parts of the lock lost by a solver that lets an assignment pass."""
     training_penalty: U32
@@ -98,6 +104,8 @@ DEV_MARKET = MarketParameters(
     treasury_share=20_000_000,
     listing_fee=10**8,
     solver_lock=2 * PARTS,
+    catch_chance=800_000_000,
+    outside_gain=30_000_000,
     verifier_lock=10 * PARTS,
     acceptance_penalty=10_000_000,
     training_penalty=100_000_000,

@@ -2,9 +2,9 @@
 
 ``pooled -> assigned -> training -> proved -> auditing -> (disputed) -> settled | failed | cancelled | expired``
 
-`spec` says what a task is, `pricing` what it costs, `programs` checks its programs, `storage` is what is kept; `calls`
-is what people do, `assignment` what the hook does, and `flow` holds every move of a task and its money. From *proved*
-on, the proofs pallet keeps time.
+`spec` says what a task is, `pricing` what it costs, `stakes` what a solver must have to lose, `programs` checks its
+programs, `storage` is what is kept; `calls` is what people do, `assignment` what the hook does, and `flow` holds every
+move of a task and its money. From *proved* on, the proofs pallet keeps time.
 """
 
 from runtime.pallets.tasks.assignment import process_turns, retry_after
@@ -42,6 +42,7 @@ from runtime.pallets.tasks.spec import (
     validate_bounds,
     validate_programs,
 )
+from runtime.pallets.tasks.stakes import enough_audits, required_stake
 from runtime.pallets.tasks.storage import (
     PALLET,
     PROGRAMS,
@@ -115,6 +116,7 @@ __all__ = [
     "checked_program",
     "claim_of",
     "drop_solver",
+    "enough_audits",
     "escrow_reason",
     "estimate",
     "fail",
@@ -128,6 +130,7 @@ __all__ = [
     "require_solver",
     "require_status",
     "require_task",
+    "required_stake",
     "retry_after",
     "segment_count",
     "segment_gas",

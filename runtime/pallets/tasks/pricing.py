@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from runtime.codec import U63, Record
 from runtime.market_parameters import MarketParameters, parts_of
-from runtime.pallets.tasks.spec import SpecError, TaskSpec, segment_steps
+from runtime.pallets.tasks.spec import SpecError, TaskSpec, segment_count, segment_steps
+from runtime.pallets.tasks.stakes import solver_stake
 from runtime.vm.check import CheckedProgram
 from runtime.vm.gas import GasNode, GasTree, gas_entries, gas_units, step_time
 
@@ -76,7 +77,8 @@ def estimate(spec: TaskSpec, program: CheckedProgram, init: CheckedProgram, para
     solver_fee, verifier_fee = gas * spec.price_limit, audit_gas * spec.price_limit
     fees = solver_fee + spec.verifiers * verifier_fee
     treasury_fee = parts_of(fees, parameters.treasury_share)
-    solver_lock = parts_of(fees, parameters.solver_lock)
+    drawn = (segment_count(spec) - 1, spec.audits, spec.verifiers)
+    solver_lock = solver_stake(solver_fee, fees, *drawn, parameters)
     verifier_lock = parts_of(verifier_fee, parameters.verifier_lock)
     first, later = gas_units(step_time(init)), gas_units(step_time(program) * segment_steps(spec, 1))
     verdict_blocks = parameters.verdict_blocks + (first + spec.audits * later) // parameters.gas_per_block
