@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
 
 from rpc import blocks
+from rpc.answers.chain import ListedExtrinsicJson
+from rpc.answers.explorer import (
+    AccountDetailJson,
+    ActionJson,
+    HistoryItemJson,
+    HoldJson,
+    StakeJson,
+    ValidatorJson,
+    ValidatorsJson,
+)
+from rpc.answers.words import PageJson
 from rpc.index_rows import place_of
 from rpc.indexes import mention_of
 from rpc.kinds import ACCOUNT
@@ -27,7 +37,7 @@ MAX_SCAN = 200
 
 
 @TABLE.method("explorer_account", account=ACCOUNT)
-def account(node: NodeView, account: bytes) -> Any:
+def account(node: NodeView, account: bytes) -> AccountDetailJson:
     """An account's money and what its holds are for, its next nonce, and its roles as a worker or validator."""
     state = node.ledger.state()
     found = balances.ACCOUNTS.get(state, account)
@@ -63,7 +73,7 @@ def _holds(node: NodeView, state: State, account: bytes, held: int) -> Iterator[
         yield b"other", held
 
 
-def _hold(reason: bytes, amount: int) -> dict[str, Any]:
+def _hold(reason: bytes, amount: int) -> HoldJson:
     """A hold and what it is for: the reason's word, then a task, a dispute or a role."""
     word, _, rest = reason.partition(b":")
     name = word.decode("ascii", "replace")
@@ -76,7 +86,7 @@ def _hold(reason: bytes, amount: int) -> dict[str, Any]:
     }
 
 
-def _validator(state: State, account: bytes) -> dict[str, Any] | None:
+def _validator(state: State, account: bytes) -> StakeJson | None:
     ledger, keys = staking.LEDGERS.get(state, account), session.KEYS.get(state, account)
     if ledger is None and keys is None:
         return None
@@ -88,37 +98,57 @@ def _validator(state: State, account: bytes) -> dict[str, Any] | None:
 
 
 @TABLE.method("explorer_accountHistory", account=ACCOUNT, limit=LIMIT, cursor=CURSOR)
-def account_history(node: NodeView, account: bytes, limit: int | None, cursor: bytes | None) -> Any:
+def account_history(
+    node: NodeView, account: bytes, limit: int | None, cursor: bytes | None
+) -> PageJson[HistoryItemJson]:
     """What an account signed and what named it, the newest first: one item for each extrinsic, or for the hooks of a
     block."""
 
-    def show(row: tuple[bytes, bytes]) -> Any:
-        height, index = place_of(row[0])
-        mention = mention_of(row[1])
+    def show(key: bytes, value: bytes) -> HistoryItemJson:
+        height, index = place_of(key)
+        mention = mention_of(value)
         found = blocks.at_height(node.ledger, height)
-        shown = blocks.extrinsic_of(node.ledger, found, index, with_events=False) if index >= 0 else None
         return {
             "block": hex(height),
             "blockHash": hex_of(found.hash),
             "time": found.time,
             "index": index,
             "signed": mention.signed,
-            "extrinsic": shown and {name: shown[name] for name in ("hash", "pallet", "call", "ok", "fee")},
+            "extrinsic": _action(blocks.list_extrinsic(node.ledger, found, index)) if index >= 0 else None,
             "events": [blocks.event_of(found, event) for event in mention.events],
         }
 
     return rows_page(require_index(node), b"a" + account, limit, cursor, show)
 
 
+def _action(shown: ListedExtrinsicJson) -> ActionJson:
+    return {
+        "hash": shown["hash"],
+        "pallet": shown["pallet"],
+        "call": shown["call"],
+        "ok": shown["ok"],
+        "fee": shown["fee"],
+    }
+
+
 @TABLE.method("explorer_validators")
-def validators(node: NodeView) -> Any:
+def validators(node: NodeView) -> ValidatorsJson:
     """The present session's members with their weights, and how far the vote on finality is."""
     state = node.ledger.state()
     if system.has_one_author(state):
         authors = [item.author for item in node.ledger.head_header().digest if isinstance(item, Slot)]
-        known = [{"account": None, "sessionKey": to_ss58(key), "weight": "1", "share": PARTS} for key in authors]
-        nothing = {"session": 0, "epoch": 0, "era": 0, "setId": 0, "finality": None}
-        return {"hasOneAuthor": True, **nothing, "validators": known}
+        known: list[ValidatorJson] = [
+            {"account": None, "sessionKey": to_ss58(key), "weight": "1", "share": PARTS} for key in authors
+        ]
+        return {
+            "hasOneAuthor": True,
+            "session": 0,
+            "epoch": 0,
+            "era": 0,
+            "setId": 0,
+            "validators": known,
+            "finality": None,
+        }
     current, members = session.current(state), session.MEMBERS.get(state)
     total = sum(member.weight for member in members) or 1
     return {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from chain.pool import AlreadyImported, Banned, PoolError, PoolFull, TooLowPriority
+from rpc.answers.node import FeeJson
+from rpc.answers.words import BytesJson, HashJson
 from rpc.errors import (
     ALREADY_IMPORTED,
     IMMEDIATELY_DROPPED,
@@ -38,7 +38,7 @@ def invalid(error: InvalidExtrinsic) -> RpcError:
 
 
 @TABLE.method("author_submitExtrinsic", extrinsic=HEX)
-def submit_extrinsic(node: NodeView, extrinsic: bytes) -> str:
+def submit_extrinsic(node: NodeView, extrinsic: bytes) -> HashJson:
     """Hand a signed, encoded extrinsic to the pool; returns its hash. It is then in the pool, not yet in a block."""
     try:
         return hex_of(node.submit(extrinsic))
@@ -52,13 +52,13 @@ def submit_extrinsic(node: NodeView, extrinsic: bytes) -> str:
 
 
 @TABLE.method("author_pendingExtrinsics")
-def pending_extrinsics(node: NodeView) -> list[str]:
+def pending_extrinsics(node: NodeView) -> list[BytesJson]:
     """The encoded extrinsics that wait in the pool, at most 1000."""
     return [hex_of(entry.raw) for entry in list(node.pool)[:1000]]
 
 
 @TABLE.method("payment_queryInfo", extrinsic=HEX, at=optional(HASH))
-def query_info(node: NodeView, extrinsic: bytes, at: bytes | None) -> Any:
+def query_info(node: NodeView, extrinsic: bytes, at: bytes | None) -> FeeJson:
     """What a signed extrinsic would weigh and cost; its signature is not checked."""
     hash_ = at or node.ledger.head
     state = State(state_at(node, hash_))
@@ -68,8 +68,11 @@ def query_info(node: NodeView, extrinsic: bytes, at: bytes | None) -> Any:
         validity = validate_extrinsic(state, header, extrinsic, verified=True)
     except InvalidExtrinsic as error:
         raise invalid(error) from None
-    kind = "operational" if validity.operational else "normal"
-    return {"weight": str(validity.weight), "class": kind, "partialFee": str(validity.fee)}
+    return {
+        "weight": str(validity.weight),
+        "class": "operational" if validity.operational else "normal",
+        "partialFee": str(validity.fee),
+    }
 
 
 @TABLE.method("author_hasKey", unsafe=True, publicKey=HASH)
@@ -79,7 +82,7 @@ def has_key(node: NodeView, publicKey: bytes) -> bool:
 
 
 @TABLE.method("author_removeExtrinsic", unsafe=True, hashes=list_of(HASH, 1000))
-def remove_extrinsic(node: NodeView, hashes: list[bytes]) -> list[str]:
+def remove_extrinsic(node: NodeView, hashes: list[bytes]) -> list[HashJson]:
     """Throw extrinsics out of this node's pool, and those that depend on them; the hashes of those that were in it.
     Other nodes may still have them."""
     present = [hash_ for hash_ in hashes if hash_ in node.pool]

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from chain.ledger import Ledger
 from chain.store import Outcome
+from rpc.answers.chain import (
+    BlockDetailJson,
+    BlockSummaryJson,
+    EventJson,
+    ExtrinsicJson,
+    ListedExtrinsicJson,
+    MomentJson,
+    WrittenJson,
+)
 from rpc.errors import UnknownBlock
-from rpc.render import hex_of, render_call, render_event, render_header
+from rpc.render import hex_of, render_call, render_error, render_event, render_header
 from runtime.block import Block, Extrinsic, Slot, decode_extrinsic
 from runtime.codec import decode
 from runtime.crypto import to_ss58
@@ -69,7 +77,7 @@ def time_at(ledger: Ledger, number: int) -> int | None:
         return None
 
 
-def moment(ledger: Ledger, number: int) -> dict[str, Any]:
+def moment(ledger: Ledger, number: int) -> MomentJson:
     """A block's number and time."""
     return {"block": hex(number), "time": time_at(ledger, number)}
 
@@ -79,7 +87,7 @@ def is_final(ledger: Ledger, found: Found) -> bool:
     return found.number <= ledger.finalized_number and ledger.store.hash_at(found.number) == found.hash
 
 
-def summarize(ledger: Ledger, found: Found) -> dict[str, Any]:
+def summarize(ledger: Ledger, found: Found) -> BlockSummaryJson:
     """One line about a block."""
     header = found.block.header
     slot = next((item for item in header.digest if isinstance(item, Slot)), None)
@@ -99,7 +107,7 @@ def summarize(ledger: Ledger, found: Found) -> dict[str, Any]:
     }
 
 
-def detail(ledger: Ledger, found: Found) -> dict[str, Any]:
+def detail(ledger: Ledger, found: Found) -> BlockDetailJson:
     """Everything about a block."""
     return {
         **summarize(ledger, found),
@@ -111,33 +119,45 @@ def detail(ledger: Ledger, found: Found) -> dict[str, Any]:
     }
 
 
-def event_of(found: Found, index: int) -> dict[str, Any]:
+def event_of(found: Found, index: int) -> EventJson:
     """One event with its place."""
     shown = render_event(index, found.outcome.events[index])
-    del shown["data"]
-    return {"block": hex(found.number), "blockHash": hex_of(found.hash), "time": found.time, **shown}
+    return {
+        "block": hex(found.number),
+        "blockHash": hex_of(found.hash),
+        "time": found.time,
+        "index": index,
+        "extrinsic": shown["extrinsic"],
+        "pallet": shown["pallet"],
+        "name": shown["name"],
+        "fields": shown["fields"],
+    }
 
 
-def extrinsic_of(ledger: Ledger, found: Found, index: int, with_events: bool = True) -> dict[str, Any]:
-    """One item of a block's body and what became of it."""
-    raw, receipt = found.block.body[index], found.outcome.receipts[index]
-    error = receipt.error
+def extrinsic_of(ledger: Ledger, found: Found, index: int) -> ExtrinsicJson:
+    """One item of a block's body with its events."""
+    receipt = found.outcome.receipts[index]
     events = range(receipt.first_event, receipt.first_event + receipt.event_count)
-    shown = {
+    return {**list_extrinsic(ledger, found, index), "events": [event_of(found, event) for event in events]}
+
+
+def list_extrinsic(ledger: Ledger, found: Found, index: int) -> ListedExtrinsicJson:
+    """One item of a block's body and what became of it, without its events."""
+    raw, receipt = found.block.body[index], found.outcome.receipts[index]
+    return {
         "block": hex(found.number),
         "blockHash": hex_of(found.hash),
         "index": index,
         "time": found.time,
-        **pending_of(raw),
+        **write_out(raw),
         "ok": receipt.ok,
-        "error": None if receipt.ok else {"pallet": error.pallet, "code": error.code, "message": error.message},
+        "error": render_error(receipt),
         "fee": str(receipt.fee),
         "weight": str(receipt.weight),
         "finalized": is_final(ledger, found),
     }
-    return {**shown, "events": [event_of(found, event) for event in events]} if with_events else shown
 
 
-def pending_of(raw: bytes) -> dict[str, Any]:
+def write_out(raw: bytes) -> WrittenJson:
     """What an encoded extrinsic says, wherever it is."""
-    return {"nonce": None, "tip": None, "era": None, **render_call(raw), "length": len(raw)}
+    return {**render_call(raw), "length": len(raw)}

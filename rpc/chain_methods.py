@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from rpc.answers.chain import BlockEventsJson, HeaderJson, SignedBlockJson
+from rpc.answers.words import HashJson
 from rpc.errors import UnknownBlock
 from rpc.kinds import HASH, MAX_PAGE, NUMBER, one_or_many, optional
 from rpc.render import hex_of, render_call, render_header, render_outcome
@@ -14,7 +14,7 @@ TABLE = MethodTable()
 
 
 @TABLE.method("chain_getBlock", hash=optional(HASH))
-def get_block(node: NodeView, hash: bytes | None) -> Any:
+def get_block(node: NodeView, hash: bytes | None) -> SignedBlockJson | None:
     """A block by its hash, the best one without; null when it is unknown. ``extrinsics`` are the encoded body items,
     ``calls`` the same decoded."""
     hash_ = hash or node.ledger.head
@@ -40,7 +40,7 @@ def _justifications(node: NodeView, number: int, hash_: bytes) -> list[list[str]
 
 
 @TABLE.method("chain_getBlockHash", number=optional(one_or_many(NUMBER, MAX_PAGE)))
-def get_block_hash(node: NodeView, number: int | list[int] | None) -> Any:
+def get_block_hash(node: NodeView, number: int | list[int] | None) -> HashJson | list[HashJson | None] | None:
     """The hash of the block of that height on the best chain, null when there is none; a list for a list of heights;
     the best block's without a height."""
     if number is None:
@@ -59,20 +59,20 @@ def _hash_of(node: NodeView, number: int) -> str | None:
 
 
 @TABLE.method("chain_getHeader", hash=optional(HASH))
-def get_header(node: NodeView, hash: bytes | None) -> Any:
+def get_header(node: NodeView, hash: bytes | None) -> HeaderJson | None:
     """A header by its block's hash, the best one without; null when it is unknown."""
     header = node.ledger.header(hash or node.ledger.head)
     return None if header is None else render_header(header)
 
 
 @TABLE.method("chain_getFinalizedHead")
-def get_finalized_head(node: NodeView) -> str:
+def get_finalized_head(node: NodeView) -> HashJson:
     """The hash of the last finalized block."""
     return hex_of(node.ledger.finalized)
 
 
 @TABLE.method("chain_getBlockEvents", hash=optional(HASH))
-def get_block_events(node: NodeView, hash: bytes | None) -> Any:
+def get_block_events(node: NodeView, hash: bytes | None) -> BlockEventsJson:
     """Receipts and decoded events of a block, the best one without a hash."""
     hash_ = hash or node.ledger.head
     block, outcome = node.ledger.block(hash_), node.ledger.outcome(hash_)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rpc.answers.disputes import InstructionJson, LeafJson, OperandJson, RegisterJson, SourceJson
 from rpc.dispute_replay import Replay
 from rpc.scalars import decimal, decimal_of_hex, hexadecimal
 from runtime.codec import replace
@@ -22,12 +23,12 @@ PACKS = (Reason.WRONG_PACK, Reason.PACK_CONFIRMED)
 OPENINGS = (Reason.WRONG_OPERAND, Reason.OPERAND_CONFIRMED)
 
 
-def render_leaf(replay: Replay, verdict: Verdict) -> dict[str, Any]:
+def render_leaf(replay: Replay, verdict: Verdict) -> LeafJson:
     """Everything about the leaf that a dispute ended at."""
     evidence = verdict.evidence
     leaf = _frame(replay, evidence)
     if verdict.reason is Reason.SILENCE:
-        return {**leaf, "kind": "silence"}
+        return leaf
     if verdict.reason in PACKS:
         return {**leaf, "kind": "pack", "operator": "pack"}
     game, after = _position(replay)
@@ -58,12 +59,12 @@ def render_leaf(replay: Replay, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _frame(replay: Replay, evidence: Evidence) -> dict[str, Any]:
+def _frame(replay: Replay, evidence: Evidence) -> LeafJson:
     """The parts that every leaf has, empty where the game did not come so far."""
     values = replay.checked.values
     tensor = values[evidence.value] if evidence.operator not in ("", "pack") and evidence.value < len(values) else None
     return {
-        "kind": "",
+        "kind": "silence",
         "step": evidence.step,
         "value": evidence.value,
         "operator": evidence.operator or None,
@@ -109,7 +110,7 @@ def _first_difference(claimed: Registers | None, computed: Registers | None) -> 
     return next((number for number, (one, other) in pairs if one != other), None)
 
 
-def _render_registers(registers: Registers | None) -> list[dict[str, Any]]:
+def _render_registers(registers: Registers | None) -> list[RegisterJson]:
     cells = () if registers is None else registers.cells
     return [
         {
@@ -136,8 +137,9 @@ def _operand_dtype(result: GroupResult | None, game: Game) -> str | None:
 
 def _instructions(
     replay: Replay, game: Game, recipe: Recipe, result: GroupResult | None, evidence: Evidence
-) -> list[dict[str, Any]]:
-    shown, posted = [], 0
+) -> list[InstructionJson]:
+    shown: list[InstructionJson] = []
+    posted = 0
     for place, number in enumerate(recipe.group_range(game.group)):
         instruction = recipe.instruction(number)
         executed = None if result is None else result.log[place]
@@ -148,8 +150,10 @@ def _instructions(
                 "opcode": instruction.opcode.name,
                 "destination": instruction.destination,
                 "sources": _sources(replay, game, instruction.sources, posted, loaded),
-                "operands": executed and [hexadecimal(cell.kind, cell.bits) for cell in executed.operands],
-                "result": executed and hexadecimal(executed.result.kind, executed.result.bits),
+                "operands": None
+                if executed is None
+                else [hexadecimal(cell.kind, cell.bits) for cell in executed.operands],
+                "result": None if executed is None else hexadecimal(executed.result.kind, executed.result.bits),
                 "disputed": bool(evidence.opcode) and number == evidence.operation,
             }
         )
@@ -157,9 +161,9 @@ def _instructions(
     return shown
 
 
-def _sources(replay: Replay, game: Game, sources: Sequence[Source], posted: int, loaded: int) -> list[dict[str, Any]]:
+def _sources(replay: Replay, game: Game, sources: Sequence[Source], posted: int, loaded: int) -> list[SourceJson]:
     """The sources of an instruction. A computed address that is out of range loads nothing."""
-    shown: list[dict[str, Any]] = []
+    shown: list[SourceJson] = []
     spare = loaded - sum(isinstance(source, Load) for source in sources)
     for source in sources:
         if isinstance(source, Register):
@@ -180,13 +184,13 @@ def _sources(replay: Replay, game: Game, sources: Sequence[Source], posted: int,
     return shown
 
 
-def _address(replay: Replay, game: Game, address: Address) -> dict[str, Any]:
+def _address(replay: Replay, game: Game, address: Address) -> SourceJson:
     name = source_of(game, replay.checked, address).name
     return {"space": address.space, "tensor": address.tensor, "element": str(address.element), "name": name}
 
 
-def _operands(replay: Replay, game: Game, result: GroupResult | None, verdict: Verdict) -> list[dict[str, Any]]:
-    shown = []
+def _operands(replay: Replay, game: Game, result: GroupResult | None, verdict: Verdict) -> list[OperandJson]:
+    shown: list[OperandJson] = []
     for number, bits in enumerate(game.operands):
         address, dtype = (None, "") if result is None else result.addresses[number]
         kind = KIND_OF_DTYPE.get(dtype, Kind.U32)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from rpc.answers.disputes import LevelJson
 from rpc.dispute_replay import Played, Replay
 from rpc.render import hex_of
 from runtime.dispute.leaf import recipe_of
@@ -22,7 +21,7 @@ from runtime.dispute.records import NO_HASH, Descent, Game
 from runtime.errors import VmHalt
 
 
-def render_levels(replay: Replay) -> list[dict[str, Any]]:
+def render_levels(replay: Replay) -> list[LevelJson]:
     """Every tree in the order of the descent; the last one may still be running."""
     last = replay.moves[-1].after if replay.moves else replay.last_game
     trail = list(last.trail)
@@ -37,7 +36,7 @@ def render_levels(replay: Replay) -> list[dict[str, Any]]:
         level = _level_of(played, trail)
         if level in moves:
             moves[level].append(played.number)
-    shown: list[dict[str, Any]] = []
+    shown: list[LevelJson] = []
     for descent in trail:
         is_done = descent.level is not running
         root = _root(game, descent.level, shown[-1]["leafHash"] if shown else None)

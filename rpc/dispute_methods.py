@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from rpc import dispute_views
+from rpc.answers.disputes import DisputeDetailJson, DisputeSummaryJson
+from rpc.answers.words import PageJson
 from rpc.explorer_methods import DISPUTE_STATUSES
 from rpc.kinds import HASH, NUMBER, one_of, optional
-from rpc.pages import CURSOR, LIMIT, page_of, require_index
+from rpc.pages import CURSOR, LIMIT, page_of, require_index, rows_page
 from rpc.table import MethodTable
 from rpc.view import NodeView
 from runtime.pallets import disputes
-from runtime.pallets.disputes import Dispute
+from runtime.state import State
 
 TABLE = MethodTable()
-MAX_SCAN = 2_000
-"""Disputes that one page looks through for those in a status."""
 
 
 @TABLE.method(
@@ -28,32 +27,32 @@ MAX_SCAN = 2_000
 )
 def list_disputes(
     node: NodeView, status: str | None, task: bytes | None, limit: int | None, cursor: bytes | None
-) -> Any:
+) -> PageJson[DisputeSummaryJson]:
     """Disputes, the newest first: all, those in a status, or those about a task."""
     state = node.ledger.state()
-    before = int.from_bytes(cursor[:8], "big") if cursor else disputes.NEXT.get(state)
 
-    def found() -> Iterator[tuple[bytes, tuple[int, Dispute]]]:
-        for number in _numbers(node, task, before):
-            dispute = disputes.DISPUTES.get(state, number)
-            if dispute is not None and (status is None or dispute.status == status):
-                yield number.to_bytes(8, "big"), (number, dispute)
+    def show(number: int) -> DisputeSummaryJson | None:
+        dispute = disputes.DISPUTES.get(state, number)
+        is_wanted = dispute is not None and status in (None, dispute.status)
+        return dispute_views.summarize(node, state, number, dispute) if dispute and is_wanted else None
 
-    return page_of(found(), limit, lambda pair: dispute_views.summarize(node, state, *pair))
-
-
-def _numbers(node: NodeView, task: bytes | None, before: int) -> Iterator[int]:
     if task is None:
-        last = min(before, disputes.NEXT.get(node.ledger.state())) - 1
-        yield from range(last, max(last - MAX_SCAN, -1), -1)
-        return
-    prefix = b"D" + task
-    for key, _ in require_index(node).rows(prefix, prefix + before.to_bytes(8, "big")):
-        yield int.from_bytes(key[-8:], "big")
+        return page_of(_all_numbers(state, cursor), limit, show)
+    return rows_page(
+        require_index(node), b"D" + task, limit, cursor, lambda key, _: show(int.from_bytes(key[-8:], "big"))
+    )
+
+
+def _all_numbers(state: State, cursor: bytes | None) -> Iterator[tuple[bytes, int]]:
+    """Every dispute's number, the newest first, with its cursor."""
+    following = disputes.NEXT.get(state)
+    before = min(int.from_bytes(cursor[:8], "big"), following) if cursor else following
+    for number in range(before - 1, -1, -1):
+        yield number.to_bytes(8, "big"), number
 
 
 @TABLE.method("disputes_get", dispute=NUMBER)
-def get_dispute(node: NodeView, dispute: int) -> Any:
+def get_dispute(node: NodeView, dispute: int) -> DisputeDetailJson | None:
     """A dispute move by move, level by level, down to the scalar operation that decided it; null when unknown."""
     indexes = require_index(node)
     state = node.ledger.state()

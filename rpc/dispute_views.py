@@ -6,6 +6,16 @@ from itertools import islice
 from typing import Any
 
 from rpc import blocks
+from rpc.answers.disputes import (
+    DisputeDetailJson,
+    DisputeSummaryJson,
+    GameplaceJson,
+    MoveDetailsJson,
+    MoveJson,
+    SideJson,
+    SumJson,
+    VerdictJson,
+)
 from rpc.dispute_leaf import render_leaf
 from rpc.dispute_levels import render_levels
 from rpc.dispute_replay import NotReplayable, Played, Replay, replay
@@ -40,7 +50,7 @@ from runtime.state import State
 DISPUTES_SHOWN = 50
 
 
-def summarize(node: NodeView, state: State, number: int, dispute: Dispute) -> dict[str, Any]:
+def summarize(node: NodeView, state: State, number: int, dispute: Dispute) -> DisputeSummaryJson:
     """One line about a dispute."""
     verdict = disputes.VERDICTS.get(state, number)
     return {
@@ -63,7 +73,7 @@ def summarize(node: NodeView, state: State, number: int, dispute: Dispute) -> di
     }
 
 
-def disputes_of_task(node: NodeView, state: State, task: bytes) -> list[dict[str, Any]]:
+def disputes_of_task(node: NodeView, state: State, task: bytes) -> list[DisputeSummaryJson]:
     """The latest disputes about a task; none without an index."""
     if node.indexes is None:
         return []
@@ -76,7 +86,7 @@ def disputes_of_task(node: NodeView, state: State, task: bytes) -> list[dict[str
     return shown
 
 
-def detail(node: NodeView, indexes: Indexes, state: State, number: int, dispute: Dispute) -> dict[str, Any]:
+def detail(node: NodeView, indexes: Indexes, state: State, number: int, dispute: Dispute) -> DisputeDetailJson:
     """A dispute move by move, level by level, down to its leaf and its payments."""
     try:
         played = replay(node.ledger, indexes, number, dispute)
@@ -102,19 +112,37 @@ def detail(node: NodeView, indexes: Indexes, state: State, number: int, dispute:
     }
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
-    evidence = {**render_record(verdict.evidence)}
-    for name in ("step", "value", "element", "operation"):
-        evidence[name] = int(evidence[name])
-    return {"winner": str(verdict.winner), "reason": str(verdict.reason), "evidence": evidence}
+def _verdict(verdict: Verdict) -> VerdictJson:
+    found = verdict.evidence
+    return {
+        "winner": _side(verdict.winner),
+        "reason": str(verdict.reason),
+        "evidence": {
+            "step": found.step,
+            "value": found.value,
+            "operator": found.operator,
+            "element": found.element,
+            "operation": found.operation,
+            "opcode": found.opcode,
+            "operand": found.operand,
+            "operands": list(found.operands),
+            "claimed": found.claimed,
+            "computed": found.computed,
+            "log": [render_record(operation) for operation in found.log],
+        },
+    }
 
 
-def _move(dispute: Dispute, played: Played, whole: Replay) -> dict[str, Any]:
+def _side(party: Party) -> SideJson:
+    return "defender" if party is Party.DEFENDER else "challenger"
+
+
+def _move(dispute: Dispute, played: Played, whole: Replay) -> MoveJson:
     after = played.after
     account = dispute.defender if played.mover is Party.DEFENDER else dispute.challenger
     return {
         "number": played.number,
-        "mover": str(played.mover),
+        "mover": _side(played.mover),
         "account": to_ss58(account),
         "kind": type(played.move).__name__,
         "block": hex(played.block),
@@ -129,7 +157,7 @@ def _move(dispute: Dispute, played: Played, whole: Replay) -> dict[str, Any]:
     }
 
 
-def _place(cursor: Cursor) -> dict[str, Any] | None:
+def _place(cursor: Cursor) -> GameplaceJson | None:
     """Where the game stands: a node of a tree, and the leaves below it. None before the first tree."""
     if cursor.width == 0:
         return None
@@ -145,7 +173,7 @@ def _place(cursor: Cursor) -> dict[str, Any] | None:
     }
 
 
-def _details(played: Played, whole: Replay) -> dict[str, Any]:
+def _details(played: Played, whole: Replay) -> MoveDetailsJson:
     """What a move says, by its kind."""
     move: Move = played.move
     match move:
@@ -174,12 +202,10 @@ def _details(played: Played, whole: Replay) -> dict[str, Any]:
             return {"tensor": hex_of(tensor)}
 
 
-def _money(
-    node: NodeView, number: int, dispute: Dispute, played: Replay
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _money(node: NodeView, number: int, dispute: Dispute, played: Replay) -> tuple[list[SumJson], list[SumJson]]:
     """(payments, slashes) that the end of the dispute brought, read from the events around it."""
-    payments: list[dict[str, Any]] = []
-    slashes: list[dict[str, Any]] = []
+    payments: list[SumJson] = []
+    slashes: list[SumJson] = []
     if played.ended is None or dispute.status == disputes.CANCELLED:
         return payments, slashes
     found = blocks.at_height(node.ledger, played.ended[0])
@@ -200,5 +226,5 @@ def _money(
     return payments + ([_sum(treasury.ACCOUNT, "treasury", to_treasury)] if to_treasury else []), slashes
 
 
-def _sum(account: bytes, role: str, amount: int) -> dict[str, Any]:
+def _sum(account: bytes, role: str, amount: int) -> SumJson:
     return {"account": to_ss58(account), "role": role, "amount": str(amount)}

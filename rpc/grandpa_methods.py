@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from rpc.answers.node import FinalityProofJson, RoundStateJson
 from rpc.errors import UNAVAILABLE, RpcError
 from rpc.kinds import NUMBER
 from rpc.render import hex_of
@@ -14,7 +13,7 @@ TABLE = MethodTable()
 
 
 @TABLE.method("grandpa_roundState")
-def round_state(node: NodeView) -> Any:
+def round_state(node: NodeView) -> RoundStateJson:
     """The rounds that this node follows: weights of the prevotes and precommits heard, and who has not voted yet."""
     state = node.round_state()
     if state is None:
@@ -23,7 +22,7 @@ def round_state(node: NodeView) -> Any:
 
 
 @TABLE.method("grandpa_proveFinality", number=NUMBER)
-def prove_finality(node: NodeView, number: int) -> Any:
+def prove_finality(node: NodeView, number: int) -> FinalityProofJson | None:
     """A justification that makes the block of that height final, as its own or a later block's. ``block`` is what the
     voters voted for, ``justification`` the encoded record; null when the block is not final or none is kept."""
     if number > node.ledger.finalized_number:
@@ -33,4 +32,5 @@ def prove_finality(node: NodeView, number: int) -> Any:
         return None
     height, justification = found
     hash_ = node.ledger.hash_at(height)
-    return {"number": hex(height), "block": hash_ and hex_of(hash_), "justification": hex_of(justification)}
+    assert hash_ is not None, "what makes a block final is kept with its header"
+    return {"number": hex(height), "block": hex_of(hash_), "justification": hex_of(justification)}

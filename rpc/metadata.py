@@ -6,6 +6,7 @@ import inspect
 from functools import lru_cache
 from typing import Any
 
+from rpc.answers.node import FieldJson, MetadataJson, PalletJson, RecordJson, RuntimeVersionJson, StorageJson
 from rpc.render import hex_of
 from runtime import registry
 from runtime.codec import Record
@@ -15,12 +16,12 @@ from runtime.state import Map, storage_prefix
 
 
 @lru_cache(maxsize=1)
-def build_metadata() -> dict[str, Any]:
+def build_metadata() -> MetadataJson:
     """All pallets in order."""
     return {"version": runtime_version(), "pallets": [_pallet(pallet) for pallet in registry.PALLETS]}
 
 
-def runtime_version() -> dict[str, Any]:
+def runtime_version() -> RuntimeVersionJson:
     """Name and version of the rules, in Substrate's shape."""
     return {
         "specName": "solvent",
@@ -33,18 +34,10 @@ def runtime_version() -> dict[str, Any]:
     }
 
 
-def _pallet(pallet: Pallet) -> dict[str, Any]:
-    storage = []
-    for name, item in pallet.storage.items():
-        described = {"name": name, "prefix": hex_of(storage_prefix(pallet.name, name))}
-        if isinstance(item, Map):
-            described.update(kind="map", key=_kind(item.key_kind), value=_kind(item.value_kind))
-        else:
-            described.update(kind="value", value=_kind(item.kind))
-        storage.append(described)
+def _pallet(pallet: Pallet) -> PalletJson:
     return {
         "name": pallet.name,
-        "storage": storage,
+        "storage": [_storage(pallet.name, name, item) for name, item in pallet.storage.items()],
         "calls": [_call(definition) for definition in pallet.calls.values()],
         "inherents": [_call(definition) for definition in pallet.inherents.values()],
         "events": [_record(name, kind) for name, kind in pallet.events.items()],
@@ -52,14 +45,24 @@ def _pallet(pallet: Pallet) -> dict[str, Any]:
     }
 
 
-def _call(definition: CallDefinition) -> dict[str, Any]:
+def _storage(pallet: str, name: str, item: Any) -> StorageJson:
+    prefix = hex_of(storage_prefix(pallet, name))
+    if not isinstance(item, Map):
+        return {"name": name, "prefix": prefix, "kind": "value", "value": _kind(item.kind)}
+    kinds = _kind(item.key_kind), _kind(item.value_kind)
+    return {"name": name, "prefix": prefix, "kind": "map", "key": kinds[0], "value": kinds[1]}
+
+
+def _call(definition: CallDefinition) -> RecordJson:
     documentation = inspect.getdoc(definition.handler) or ""
     return {**_record(definition.name, definition.arguments), "docs": documentation}
 
 
-def _record(name: str, kind: type[Record]) -> dict[str, Any]:
+def _record(name: str, kind: type[Record]) -> RecordJson:
     annotations = vars(kind).get("__annotations__", {})
-    fields = [{"name": field, "type": _kind(annotations.get(field, "bytes"))} for field in kind.__struct_fields__]
+    fields: list[FieldJson] = [
+        {"name": field, "type": _kind(annotations.get(field, "bytes"))} for field in kind.__struct_fields__
+    ]
     return {"name": name, "fields": fields, "docs": inspect.getdoc(kind) or ""}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rpc import (
     account_methods,
     author_methods,
@@ -18,6 +16,8 @@ from rpc import (
     task_methods,
     worker_methods,
 )
+from rpc.answers.node import MethodJson, MethodsJson
+from rpc.answers.words import ObjectJson
 from rpc.openrpc import build_document
 from rpc.table import MethodTable
 from rpc.view import NodeView
@@ -41,9 +41,9 @@ for module in (
 
 
 @TABLE.method("rpc_methods")
-def rpc_methods(node: NodeView) -> Any:
+def rpc_methods(node: NodeView) -> MethodsJson:
     """The names of all methods, and what each takes."""
-    described = [
+    described: list[MethodJson] = [
         {
             "name": method.name,
             "params": [
@@ -58,6 +58,6 @@ def rpc_methods(node: NodeView) -> Any:
 
 
 @TABLE.method("rpc.discover")
-def discover(node: NodeView) -> Any:
+def discover(node: NodeView) -> ObjectJson:
     """All methods as an OpenRPC document."""
     return build_document(TABLE, node.version)

@@ -3,9 +3,12 @@ alone, so they cannot fall behind it."""
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+import textwrap
+from typing import Any, get_args, get_origin, is_typeddict
 
 from rpc.kinds import Kind
+from rpc.schemas import Components, describe_type, fields_of, is_required
 from rpc.table import Method, MethodTable
 
 GROUPS = {
@@ -46,6 +49,8 @@ ERRORS = (
 
 def build_document(table: MethodTable, version: str) -> dict[str, Any]:
     """The OpenRPC document."""
+    components = Components()
+    methods = [_describe(method, components) for _, method in sorted(table.methods.items())]
     return {
         "openrpc": "1.3.2",
         "info": {
@@ -54,11 +59,12 @@ def build_document(table: MethodTable, version: str) -> dict[str, Any]:
             "description": "JSON-RPC 2.0 over HTTP POST and WebSocket. Methods that subscribe need the WebSocket.",
             "license": {"name": "Apache-2.0"},
         },
-        "methods": [_describe(method) for _, method in sorted(table.methods.items())],
+        "methods": methods,
+        "components": {"schemas": dict(sorted(components.schemas.items()))},
     }
 
 
-def _describe(method: Method) -> dict[str, Any]:
+def _describe(method: Method, components: Components) -> dict[str, Any]:
     tags = [{"name": method.name.partition("_")[0]}]
     if method.unsafe:
         tags.append({"name": "unsafe"})
@@ -70,11 +76,12 @@ def _describe(method: Method) -> dict[str, Any]:
         "tags": tags,
         "paramStructure": "either",
         "params": [_parameter(name, kind) for name, kind in method.parameters.items()],
-        "result": {"name": "result", "schema": method.returns or True},
+        "result": {"name": "result", "schema": components.schema(str if method.notification else method.returns)},
         "errors": [{"code": -32602, "message": "Invalid params"}],
     }
     if method.notification:
-        described["x-notification"], described["x-unsubscribe"] = method.notification, method.unsubscribe
+        described["x-unsubscribe"] = method.unsubscribe
+        described["x-notification"] = {"name": method.notification, "result": components.schema(method.returns)}
     return described
 
 
@@ -99,9 +106,11 @@ Names, parameters and error codes are Substrate's where it has the notion. Param
 missing one at the end is like `null`. Hashes and bytes are `0x` hex, accounts SS58 addresses (or `0x` and 64 digits),
 amounts and other 64-bit figures decimal strings, numbers of blocks `0x` hex, times milliseconds since 1970.
 
-Lists come in pages: `{"items": [...], "next": cursor}`, the newest first. Ask again with `cursor` until `next` is null;
-new blocks do not move a cursor. `limit` is 1 to 100. Lists and histories need the node's index (`--index`, on unless
-the node is a validator).
+Lists come in pages: `{"items": [...], "next": cursor, "indexedFrom": height}`, the newest first. Ask again with
+`cursor` until `next` is null; new blocks do not move a cursor. `limit` is 1 to 100. Lists and histories need the node's
+index (`--index`, on unless the node is a validator). A node that joined by a warp has older blocks but has not executed
+them, so it knows nothing of their events: `indexedFrom` is the first block that its index covers, and what is asked for
+by a hash and not found from there on is error -32001, not null.
 
 Subscriptions answer with an id; notifications then carry it in `params.subscription`. Nothing is queued for a slow
 reader: of heads it gets the newest (with up to 15 before it), of timelines everything, in portions. A reader that stops
@@ -112,6 +121,10 @@ reading for 20 seconds is cut off.
 this machine or from an origin named by `--rpc-cors`. Connections, subscriptions, sizes and rates are bounded by
 `--rpc-max-*` and `--rpc-rate-limit`.
 """
+
+
+SHAPES = """The objects that methods return. *hash*, *bytes* and *hex* are `0x` strings, *height* is a block number as
+`0x` hex, *decimal* a string of digits, *account* an SS58 address. A field with `?` may be missing."""
 
 
 def render_markdown(table: MethodTable) -> str:
@@ -126,7 +139,28 @@ def render_markdown(table: MethodTable) -> str:
         for method in members:
             if not method.ends:
                 lines += ["", *_section(method)]
+    lines += ["", "## Shapes", "", SHAPES]
+    components = Components()
+    for _, method in sorted(table.methods.items()):
+        components.schema(method.returns)
+    for name, kind in sorted(components.kinds.items()):
+        if not get_args(kind):
+            lines += ["", *_shape(name, kind)]
     return "\n".join(lines) + "\n"
+
+
+def _shape(name: str, kind: Any) -> list[str]:
+    """What one kind of object holds: a typed dictionary, or a record of the runtime."""
+    cls = get_origin(kind) or kind
+    about = inspect.cleandoc(cls.__doc__ or "")
+    lines = [f"### {name}", "", *([about, ""] if about else [])]
+    if not is_typeddict(cls):
+        return [*lines, ", ".join(f"`{field}`" for field in cls.__struct_fields__)]
+    fields = [
+        f"`{field}`{'' if is_required(kind, field, each) else '?'}: {describe_type(each)}"
+        for field, each in fields_of(kind).items()
+    ]
+    return [*lines, *textwrap.wrap("; ".join(fields), 120)]
 
 
 def _section(method: Method) -> list[str]:
@@ -136,8 +170,8 @@ def _section(method: Method) -> list[str]:
         lines += ["", "Unsafe."]
     if method.notification:
         lines += ["", f"Notifies as `{method.notification}`; `{method.unsubscribe}(subscription)` ends it."]
-    if method.parameters:
-        lines += ["", *(f"- `{name}`: {kind.name}" for name, kind in method.parameters.items())]
+    lines += ["", *(f"- `{name}`: {kind.name}" for name, kind in method.parameters.items())]
+    lines += [f"- {'notifies of' if method.notification else 'returns'} {describe_type(method.returns)}"]
     return lines
 
 

@@ -6,22 +6,25 @@ opaque to callers: hex of the key behind the list's own prefix.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from itertools import islice
 from typing import Any, TypeVar
 
+from rpc.answers.words import HeightJson, PageJson
 from rpc.blocks import NoSuchBlock
-from rpc.errors import UNAVAILABLE, RpcError
+from rpc.errors import UNAVAILABLE, RpcError, UnknownBlock
 from rpc.indexes import Indexes
 from rpc.kinds import Kind, WrongKind, describe, optional
 from rpc.view import NodeView
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 DEFAULT_LIMIT = 25
 MAX_LIMIT = 100
 MAX_CURSOR = 512
+MAX_SCAN = 1_000
+"""Candidates that one page looks at."""
 
 
 def _parse_limit(value: Any) -> int:
@@ -53,15 +56,43 @@ def require_index(node: NodeView) -> Indexes:
     return node.indexes
 
 
-def page_of(items: Iterable[tuple[bytes, T]], limit: int | None, show: Callable[[T], Any]) -> dict[str, Any]:
-    """The next items, each with the cursor that continues after it. Items of blocks that are pruned are left out."""
-    wanted = limit or DEFAULT_LIMIT
-    found = list(islice(items, wanted + 1))
-    shown = []
-    for _, item in found[:wanted]:
+def indexed_from(indexes: Indexes) -> HeightJson:
+    """The first block that the index covers."""
+    return hex(indexes.cursor.first)
+
+
+def require_whole_index(indexes: Indexes, what: str) -> None:
+    """Before there is said to be no such thing: -32001 where it may be in blocks that the index does not cover."""
+    first = indexes.cursor.first
+    if first:
+        reason = (
+            f"{what} is not in the blocks from {first} on; this node has not executed the earlier ones: ask another"
+        )
+        raise UnknownBlock(reason)
+
+
+def page_of(
+    candidates: Iterable[tuple[bytes, T]],
+    limit: int | None,
+    show: Callable[[T], R | None],
+    indexes: Indexes | None = None,
+) -> PageJson[R]:
+    """The next items, as ``show`` makes them of candidates that come with the cursor which continues after them.
+
+    Candidates that ``show`` answers with None, and those of pruned blocks, are left out; after `MAX_SCAN` candidates a
+    page ends early, and its cursor goes on from there. ``indexes`` are given when the candidates are rows of the index.
+    """
+    wanted, shown, place, following = limit or DEFAULT_LIMIT, list[R](), b"", None
+    for looked_at, (here, candidate) in enumerate(candidates):
+        if len(shown) == wanted or looked_at == MAX_SCAN:
+            following = place.hex()
+            break
+        place = here
         with suppress(NoSuchBlock):
-            shown.append(show(item))
-    return {"items": shown, "next": found[wanted - 1][0].hex() if len(found) > wanted else None}
+            item = show(candidate)
+            if item is not None:
+                shown.append(item)
+    return {"items": shown, "next": following, "indexedFrom": indexed_from(indexes) if indexes else None}
 
 
 def rows_page(
@@ -69,14 +100,9 @@ def rows_page(
     prefix: bytes,
     limit: int | None,
     cursor: bytes | None,
-    show: Callable[[tuple[bytes, bytes]], Any],
+    show: Callable[[bytes, bytes], R | None],
     newest_first: bool = True,
-) -> dict[str, Any]:
-    """A page of the index's rows under a prefix."""
-
-    def rows() -> Iterator[tuple[bytes, tuple[bytes, bytes]]]:
-        after = prefix + cursor if cursor else b""
-        for key, value in indexes.rows(prefix, after, newest_first):
-            yield key[len(prefix) :], (key, value)
-
-    return page_of(rows(), limit, show)
+) -> PageJson[R]:
+    """A page of the index's rows under a prefix, as ``show`` makes them of key and value."""
+    rows = indexes.rows(prefix, prefix + cursor if cursor else b"", newest_first)
+    return page_of(((key[len(prefix) :], (key, value)) for key, value in rows), limit, lambda row: show(*row), indexes)

@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from chain.store import Outcome
+from rpc.answers.chain import CallJson, EmittedJson, ErrorJson, HeaderJson, OutcomeJson, ReceiptJson
 from runtime import registry
 from runtime.block import Extrinsic, Header, decode_extrinsic, extrinsic_hash, header_hash
 from runtime.codec import Record, decode, encode
 from runtime.crypto import to_ss58
 from runtime.errors import SolventError
+from runtime.executive import Receipt
 from runtime.pallet import EventRecord
 
 
@@ -51,7 +53,7 @@ def _annotations(kind: type) -> dict[str, Any]:
     return merged
 
 
-def render_header(header: Header) -> dict[str, Any]:
+def render_header(header: Header) -> HeaderJson:
     """A header as Substrate shows it; ``encoded`` is what hashes to the block's hash."""
     return {
         "hash": hex_of(header_hash(header)),
@@ -64,19 +66,20 @@ def render_header(header: Header) -> dict[str, Any]:
     }
 
 
-def render_call(raw: bytes) -> dict[str, Any]:
+def render_call(raw: bytes) -> CallJson:
     """A body item, decoded: hash, call, arguments, and who signed it with what."""
     item = decode_extrinsic(raw)
-    rendered: dict[str, Any] = {
+    signed = item if isinstance(item, Extrinsic) else None
+    return {
         "hash": hex_of(extrinsic_hash(raw)),
         "pallet": item.call.pallet,
         "call": item.call.name,
         "arguments": _render_arguments(item.call.pallet, item.call.name, item.call.arguments),
-        "signer": None,
+        "signer": to_ss58(signed.signer) if signed else None,
+        "nonce": signed.nonce if signed else None,
+        "tip": str(signed.tip) if signed else None,
+        "era": {"period": str(signed.era.period), "phase": str(signed.era.phase)} if signed else None,
     }
-    if isinstance(item, Extrinsic):
-        rendered.update(signer=to_ss58(item.signer), nonce=item.nonce, tip=str(item.tip), era=render_record(item.era))
-    return rendered
 
 
 def _render_arguments(pallet: str, name: str, data: bytes) -> Any:
@@ -89,7 +92,7 @@ def _render_arguments(pallet: str, name: str, data: bytes) -> Any:
         return hex_of(data)
 
 
-def render_event(index: int, event: EventRecord) -> dict[str, Any]:
+def render_event(index: int, event: EventRecord) -> EmittedJson:
     """An event, decoded; ``data`` is the record's bytes."""
     return {
         "index": index,
@@ -101,22 +104,26 @@ def render_event(index: int, event: EventRecord) -> dict[str, Any]:
     }
 
 
-def render_outcome(outcome: Outcome, body: tuple[bytes, ...]) -> dict[str, Any]:
+def render_error(receipt: Receipt) -> ErrorJson | None:
+    """Why an extrinsic's call failed; None when it did not."""
+    error = receipt.error
+    return None if receipt.ok else {"pallet": error.pallet, "code": error.code, "message": error.message}
+
+
+def render_outcome(outcome: Outcome, body: tuple[bytes, ...]) -> OutcomeJson:
     """Receipts, each with its extrinsic's hash, and events of a block."""
-    receipts = []
-    for index, (receipt, raw) in enumerate(zip(outcome.receipts, body, strict=True)):
-        error = receipt.error
-        receipts.append(
-            {
-                "index": index,
-                "hash": hex_of(extrinsic_hash(raw)),
-                "ok": receipt.ok,
-                "error": None if receipt.ok else {"pallet": error.pallet, "code": error.code, "message": error.message},
-                "fee": str(receipt.fee),
-                "weight": str(receipt.weight),
-                "firstEvent": receipt.first_event,
-                "eventCount": receipt.event_count,
-            }
-        )
+    receipts: list[ReceiptJson] = [
+        {
+            "index": index,
+            "hash": hex_of(extrinsic_hash(raw)),
+            "ok": receipt.ok,
+            "error": render_error(receipt),
+            "fee": str(receipt.fee),
+            "weight": str(receipt.weight),
+            "firstEvent": receipt.first_event,
+            "eventCount": receipt.event_count,
+        }
+        for index, (receipt, raw) in enumerate(zip(outcome.receipts, body, strict=True))
+    ]
     events = [render_event(index, event) for index, event in enumerate(outcome.events)]
     return {"receipts": receipts, "events": events}

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rpc.answers.node import DryRunJson
+from rpc.answers.words import BytesJson
 from rpc.author_methods import invalid
 from rpc.errors import UNAVAILABLE, InvalidParameter, RpcError
 from rpc.kinds import HASH, HEX, TEXT, optional
 from rpc.metadata import runtime_version
-from rpc.render import hex_of, render_event
+from rpc.render import hex_of, render_error, render_event
 from rpc.state_methods import state_at
 from rpc.table import MethodTable
 from rpc.view import NodeView
@@ -53,7 +55,7 @@ FUNCTIONS: dict[str, Callable[[State, Header, bytes], Any]] = {
 
 
 @TABLE.method("state_call", method=TEXT, data=HEX, at=optional(HASH))
-def state_call(node: NodeView, method: str, data: bytes, at: bytes | None) -> str:
+def state_call(node: NodeView, method: str, data: bytes, at: bytes | None) -> BytesJson:
     """Call a function of the runtime; the result is its encoded value. ``Core_version`` takes no data,
     ``AccountNonceApi_account_nonce`` an encoded account, ``TransactionPaymentApi_query_info`` and
     ``TaggedTransactionQueue_validate_transaction`` an extrinsic."""
@@ -77,7 +79,7 @@ def _block(node: NodeView, at: bytes | None) -> tuple[State, Header]:
 
 
 @TABLE.method("system_dryRun", unsafe=True, extrinsic=HEX, at=optional(HASH))
-def dry_run(node: NodeView, extrinsic: bytes, at: bytes | None) -> Any:
+def dry_run(node: NodeView, extrinsic: bytes, at: bytes | None) -> DryRunJson:
     """What a signed extrinsic would do in a block of its own on top of ``at``: its error or events, and its fee.
     Nothing is kept."""
     state, parent = _block(node, at)
@@ -91,10 +93,9 @@ def dry_run(node: NodeView, extrinsic: bytes, at: bytes | None) -> Any:
     except InvalidBlock as error:
         raise RpcError(UNAVAILABLE, f"no block can be tried on this one: {error}") from None
     events = range(receipt.first_event, receipt.first_event + receipt.event_count)
-    error_ = receipt.error
     return {
         "ok": receipt.ok,
-        "error": None if receipt.ok else {"pallet": error_.pallet, "code": error_.code, "message": error_.message},
+        "error": render_error(receipt),
         "fee": str(receipt.fee),
         "weight": str(receipt.weight),
         "events": [render_event(index, context.events[index]) for index in events],

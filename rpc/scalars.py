@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from struct import pack, unpack
-from typing import Any
 
+from rpc.answers.tasks import TensorJson
+from rpc.answers.words import LossJson
 from runtime.vm.types import BITS_OF_KIND, KIND_OF_DTYPE, Kind, signed
 
 
-def f32_number(bits: int) -> float | str:
+def f32_number(bits: int) -> LossJson:
     """An f32 as a JSON number; what JSON cannot say as ``"NaN"``, ``"Infinity"`` or ``"-Infinity"``."""
     (value,) = unpack("<f", pack("<I", bits))
     if math.isfinite(value):
@@ -39,6 +40,6 @@ def decimal_of_hex(dtype_or_kind: str, text: str) -> str | None:
     return decimal(kind, int(text, 16))
 
 
-def shape_of(dtype: str, shape: tuple[int, ...]) -> dict[str, Any]:
+def shape_of(dtype: str, shape: tuple[int, ...]) -> TensorJson:
     """A tensor's type in JSON."""
     return {"dtype": dtype, "shape": list(shape)}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any
 
 from chain import ledger as chain_ledger
 from chain.views import BlockState
+from rpc.answers.node import ChangeSetJson, MetadataJson, ReadProofJson, RuntimeVersionJson
+from rpc.answers.words import BytesJson
 from rpc.errors import InvalidParameter, UnknownBlock
 from rpc.kinds import COUNT, HASH, HEX, MAX_PAGE, list_of, optional
 from rpc.metadata import build_metadata, runtime_version
@@ -32,19 +33,21 @@ def _value(data: bytes | None) -> str | None:
 
 
 @TABLE.method("state_getStorage", key=HEX, at=optional(HASH))
-def get_storage(node: NodeView, key: bytes, at: bytes | None) -> str | None:
+def get_storage(node: NodeView, key: bytes, at: bytes | None) -> BytesJson | None:
     """The encoded value at a storage key after block ``at`` (the best one without), null when there is none."""
     return _value(state_at(node, at).get(key))
 
 
 @TABLE.method("state_getKeysPaged", prefix=HEX, count=COUNT, startKey=optional(HEX), at=optional(HASH))
-def get_keys_paged(node: NodeView, prefix: bytes, count: int, startKey: bytes | None, at: bytes | None) -> list[str]:
+def get_keys_paged(
+    node: NodeView, prefix: bytes, count: int, startKey: bytes | None, at: bytes | None
+) -> list[BytesJson]:
     """Up to ``count`` storage keys that start with ``prefix`` and come after ``startKey``, ascending."""
     return [hex_of(key) for key in islice(state_at(node, at).keys(prefix, startKey or b""), count)]
 
 
 @TABLE.method("state_queryStorageAt", keys=list_of(HEX, MAX_PAGE), at=optional(HASH))
-def query_storage_at(node: NodeView, keys: list[bytes], at: bytes | None) -> Any:
+def query_storage_at(node: NodeView, keys: list[bytes], at: bytes | None) -> list[ChangeSetJson]:
     """The values at several keys after one block, as one change set."""
     hash_ = at or node.ledger.head
     state = state_at(node, hash_)
@@ -52,7 +55,7 @@ def query_storage_at(node: NodeView, keys: list[bytes], at: bytes | None) -> Any
 
 
 @TABLE.method("state_getReadProof", keys=list_of(HEX, MAX_PAGE), at=optional(HASH))
-def get_read_proof(node: NodeView, keys: list[bytes], at: bytes | None) -> Any:
+def get_read_proof(node: NodeView, keys: list[bytes], at: bytes | None) -> ReadProofJson:
     """A proof of the values (or the absence) of all ``keys`` under the state root of block ``at``: one encoded
     `runtime.merkle.Proof`."""
     if not keys:
@@ -63,13 +66,13 @@ def get_read_proof(node: NodeView, keys: list[bytes], at: bytes | None) -> Any:
 
 
 @TABLE.method("state_getMetadata")
-def get_metadata(node: NodeView) -> Any:
+def get_metadata(node: NodeView) -> MetadataJson:
     """The runtime's pallets with their calls, storage, events and errors, as JSON."""
     return build_metadata()
 
 
 @TABLE.method("state_getRuntimeVersion", at=optional(HASH))
-def get_runtime_version(node: NodeView, at: bytes | None) -> Any:
+def get_runtime_version(node: NodeView, at: bytes | None) -> RuntimeVersionJson:
     """Name and version of the rules."""
     state_at(node, at)
     return runtime_version()

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from chain.ledger import Ledger
 from rpc import blocks, dispute_views, task_views
+from rpc.answers.chain import BlockNewsJson, HeaderJson
+from rpc.answers.disputes import DisputeSummaryJson
+from rpc.answers.node import ChangeSetJson, WatchJson
+from rpc.answers.tasks import TimelineNewsJson
 from rpc.author_methods import submit_extrinsic
 from rpc.blocks import NoSuchBlock
 from rpc.index_rows import place_key
@@ -35,26 +39,30 @@ MAX_SCAN = 4096
 """Blocks that one look for an extrinsic goes through."""
 
 
-class Subscription(Protocol):
-    """Mutable. One subscriber's place."""
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Subscription(Protocol[T_co]):
+    """Mutable. One subscriber's place in a stream of such results."""
 
     is_over: bool
 
-    def poll(self, node: NodeView) -> Sequence[Any]:
+    def poll(self, node: NodeView) -> Sequence[T_co]:
         """What is new. Cheap when nothing is."""
 
 
-class Heads:
+class Heads(Generic[T]):
     """New heads, best or finalized, shown by ``show`` (hash, blocks skipped)."""
 
     is_over = False
 
-    def __init__(self, head: Callable[[Ledger], bytes], show: Callable[[Ledger, bytes, int], Any]) -> None:
+    def __init__(self, head: Callable[[Ledger], bytes], show: Callable[[Ledger, bytes, int], T]) -> None:
         self._head, self._show = head, show
         self._last: bytes | None = None
         self._number = -1
 
-    def poll(self, node: NodeView) -> Sequence[Any]:
+    def poll(self, node: NodeView) -> Sequence[T]:
         ledger = node.ledger
         head = self._head(ledger)
         if head == self._last:
@@ -73,29 +81,30 @@ class Heads:
         return [self._show(ledger, hash_, skipped) for hash_ in reversed(fresh)]
 
 
-def _show_header(ledger: Ledger, hash_: bytes, skipped: int) -> Any:
+def _show_header(ledger: Ledger, hash_: bytes, skipped: int) -> HeaderJson:
     header = ledger.header(hash_)
-    return None if header is None else render_header(header)
+    assert header is not None
+    return render_header(header)
 
 
-def _show_summary(ledger: Ledger, hash_: bytes, skipped: int) -> Any:
+def _show_summary(ledger: Ledger, hash_: bytes, skipped: int) -> BlockNewsJson:
     return {**blocks.summarize(ledger, blocks.load(ledger, hash_)), "skipped": skipped}
 
 
 @TABLE.subscription("chain_subscribeNewHeads", "chain_unsubscribeNewHeads", "chain_newHead")
-def subscribe_new_heads(node: NodeView) -> Subscription:
+def subscribe_new_heads(node: NodeView) -> Subscription[HeaderJson]:
     """The header of every new best block, the present one first."""
     return Heads(lambda ledger: ledger.head, _show_header)
 
 
 @TABLE.subscription("chain_subscribeFinalizedHeads", "chain_unsubscribeFinalizedHeads", "chain_finalizedHead")
-def subscribe_finalized_heads(node: NodeView) -> Subscription:
+def subscribe_finalized_heads(node: NodeView) -> Subscription[HeaderJson]:
     """The header of every block that became final, the present one first."""
     return Heads(lambda ledger: ledger.finalized, _show_header)
 
 
 @TABLE.subscription("explorer_subscribeBlocks", "explorer_unsubscribeBlocks", "explorer_block")
-def subscribe_blocks(node: NodeView) -> Subscription:
+def subscribe_blocks(node: NodeView) -> Subscription[BlockNewsJson]:
     """A line about every new best block, the present one first; ``skipped`` counts those not told of one by one."""
     return Heads(lambda ledger: ledger.head, _show_summary)
 
@@ -110,7 +119,7 @@ class StorageChanges:
         self._known: dict[bytes, bytes | None] | None = None
         self._head = b""
 
-    def poll(self, node: NodeView) -> Sequence[Any]:
+    def poll(self, node: NodeView) -> Sequence[ChangeSetJson]:
         head = node.ledger.head
         if head == self._head:
             return ()
@@ -127,7 +136,7 @@ class StorageChanges:
 
 
 @TABLE.subscription("state_subscribeStorage", "state_unsubscribeStorage", "state_storage", keys=list_of(HEX, MAX_KEYS))
-def subscribe_storage(node: NodeView, keys: list[bytes]) -> Subscription:
+def subscribe_storage(node: NodeView, keys: list[bytes]) -> Subscription[ChangeSetJson]:
     """The values at storage keys, all of them at once and then those that a new best block changed."""
     return StorageChanges(keys)
 
@@ -149,8 +158,8 @@ class Watch:
         self._included: tuple[int, bytes] | None = None
         self._is_announced = False
 
-    def poll(self, node: NodeView) -> Sequence[Any]:
-        results: list[Any] = []
+    def poll(self, node: NodeView) -> Sequence[WatchJson]:
+        results: list[WatchJson] = []
         if not self._is_announced:
             self._is_announced = True
             results.append("ready")
@@ -182,7 +191,7 @@ class Watch:
             hash_, scanned = header.parent, scanned + 1
         self._scanned = ledger.head
 
-    def _lost(self, node: NodeView) -> Any:
+    def _lost(self, node: NodeView) -> WatchJson:
         """Why an extrinsic that is in no block does not wait any more either."""
         item = decode_extrinsic(self._raw)
         if isinstance(item, Extrinsic):
@@ -199,7 +208,7 @@ class Watch:
 @TABLE.subscription(
     "author_submitAndWatchExtrinsic", "author_unwatchExtrinsic", "author_extrinsicUpdate", extrinsic=HEX
 )
-def submit_and_watch(node: NodeView, extrinsic: bytes) -> Subscription:
+def submit_and_watch(node: NodeView, extrinsic: bytes) -> Subscription[WatchJson]:
     """Hand in an extrinsic and hear what becomes of it: ready, inBlock, retracted, finalized, usurped, dropped,
     invalid."""
     watch = Watch(node, extrinsic)
@@ -218,7 +227,7 @@ class Timeline:
         self._block = b""
         self._is_announced = False
 
-    def poll(self, node: NodeView) -> Sequence[Any]:
+    def poll(self, node: NodeView) -> Sequence[TimelineNewsJson]:
         indexes = require_index(node)
         height = int.from_bytes(self._place[:8], "big")
         if self._block and node.ledger.hash_at(height) != self._block:
@@ -232,12 +241,12 @@ class Timeline:
             self._block = bytes.fromhex(entries[-1][1]["blockHash"][2:])
         state = node.ledger.state()
         task = tasks.TASKS.get(state, self._task)
-        summary = task and task_views.summarize(node, state, self._task, task)
+        summary = None if task is None else task_views.summarize(node, state, self._task, task)
         return [{"task": summary, "entries": [entry for _, entry in entries]}]
 
 
 @TABLE.subscription("tasks_subscribeTimeline", "tasks_unsubscribeTimeline", "tasks_timeline", task=HASH)
-def subscribe_timeline(node: NodeView, task: bytes) -> Subscription:
+def subscribe_timeline(node: NodeView, task: bytes) -> Subscription[TimelineNewsJson]:
     """A task's summary at once, and again with the new entries of its timeline as they come."""
     return Timeline(node, task)
 
@@ -251,7 +260,7 @@ class DisputeUpdates:
         self._number = number
         self._last: Any = ()
 
-    def poll(self, node: NodeView) -> Sequence[Any]:
+    def poll(self, node: NodeView) -> Sequence[DisputeSummaryJson | None]:
         state = node.ledger.state()
         dispute = disputes.DISPUTES.get(state, self._number)
         if dispute == self._last:
@@ -264,6 +273,6 @@ class DisputeUpdates:
 
 
 @TABLE.subscription("disputes_subscribe", "disputes_unsubscribe", "disputes_update", dispute=NUMBER)
-def subscribe_dispute(node: NodeView, dispute: int) -> Subscription:
+def subscribe_dispute(node: NodeView, dispute: int) -> Subscription[DisputeSummaryJson | None]:
     """A line about a dispute at once, and whenever a move was played or it ended."""
     return DisputeUpdates(dispute)

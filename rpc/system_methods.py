@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
+from rpc.answers.node import HealthJson, PeerJson, PropertiesJson, SyncStateJson
 from rpc.kinds import ACCOUNT
 from rpc.render import hex_of
 from rpc.table import MethodTable
@@ -33,32 +34,32 @@ def version(node: NodeView) -> str:
 
 
 @TABLE.method("system_chainType")
-def chain_type(node: NodeView) -> str:
+def chain_type(node: NodeView) -> Literal["Development", "Live"]:
     """``Development`` or ``Live``."""
     return "Development" if node.is_development else "Live"
 
 
 @TABLE.method("system_properties")
-def properties(node: NodeView) -> Any:
+def properties(node: NodeView) -> PropertiesJson:
     """How to show amounts and addresses."""
     return {"ss58Format": SS58_PREFIX, "tokenDecimals": 9, "tokenSymbol": "SOLV"}
 
 
 @TABLE.method("system_health")
-def health(node: NodeView) -> Any:
+def health(node: NodeView) -> HealthJson:
     """Peers, whether the node is catching up, and whether it should have peers at all."""
     return {"peers": node.peer_count(), "isSyncing": node.is_syncing(), "shouldHavePeers": not node.is_development}
 
 
 @TABLE.method("system_syncState")
-def sync_state(node: NodeView) -> Any:
+def sync_state(node: NodeView) -> SyncStateJson:
     """The block this node started from, its best one, and the best one that most peers tell of."""
     state = node.sync_state()
     return {"startingBlock": state.starting, "currentBlock": state.current, "highestBlock": state.highest}
 
 
 @TABLE.method("system_peers", unsafe=True)
-def peers(node: NodeView) -> Any:
+def peers(node: NodeView) -> list[PeerJson]:
     """The connected peers and what they last said of their chain."""
     return [
         {

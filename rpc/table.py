@@ -6,7 +6,7 @@ import difflib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, get_args, get_type_hints
 
 from rpc.errors import METHOD_NOT_FOUND, UNAVAILABLE, InvalidParameter, InvalidRequest, MethodNotFound, RpcError
 from rpc.kinds import SUBSCRIPTION, Kind, WrongKind
@@ -20,14 +20,14 @@ class Method:
     """One method. ``handler`` takes the node and the parsed parameters, and returns JSON.
 
     That of a method with a ``notification`` returns a subscription, which ``unsubscribe`` ends. ``returns`` is the
-    JSON schema of the result. ``unsafe`` methods are for the operator alone.
+    type of the result, or of a subscription's notifications. ``unsafe`` methods are for the operator alone.
     """
 
     name: str
     parameters: dict[str, Kind]
     documentation: str
     handler: Callable[..., Any]
-    returns: dict[str, Any]
+    returns: Any
     unsafe: bool = False
     notification: str = ""
     unsubscribe: str = ""
@@ -55,7 +55,8 @@ class MethodTable:
         """Declare ``f(node, *parameters)`` as a method; its docstring is its documentation."""
 
         def register(handler: F) -> F:
-            self._add(Method(name, parameters, _document(name, handler, parameters), handler, _schema(handler), unsafe))
+            documentation = _document(name, handler, parameters)
+            self._add(Method(name, parameters, documentation, handler, _answer_of(name, handler), unsafe))
             return handler
 
         return register
@@ -65,11 +66,11 @@ class MethodTable:
 
         def register(handler: F) -> F:
             documentation = _document(name, handler, parameters)
-            named = {"type": "string", "description": "the subscription's id"}
-            self._add(Method(name, parameters, documentation, handler, named, False, notification, unsubscribe))
+            (told,) = get_args(_answer_of(name, handler))
+            self._add(Method(name, parameters, documentation, handler, told, False, notification, unsubscribe))
             text = f"End a subscription of `{name}`; whether there was one."
             ending = {"subscription": SUBSCRIPTION}
-            self._add(Method(unsubscribe, ending, text, _never, {"type": "boolean"}, False, "", "", ends=True))
+            self._add(Method(unsubscribe, ending, text, _never, bool, False, "", "", ends=True))
             return handler
 
         return register
@@ -114,17 +115,12 @@ def _document(name: str, handler: Callable[..., Any], parameters: dict[str, Kind
     return documentation
 
 
-def _schema(handler: Callable[..., Any]) -> dict[str, Any]:
-    """The JSON schema of what a handler says it returns; anything where it says ``Any``."""
-    kind = inspect.get_annotations(handler).get("return", "Any")
-    schemas: dict[str, dict[str, Any]] = {
-        "str": {"type": "string"},
-        "int": {"type": "integer"},
-        "bool": {"type": "boolean"},
-        "str | None": {"type": ["string", "null"]},
-        "list[str]": {"type": "array", "items": {"type": "string"}},
-    }
-    return schemas.get(kind, {})
+def _answer_of(name: str, handler: Callable[..., Any]) -> Any:
+    """The type that a handler says it returns. Raises `TypeError` where it does not say."""
+    kind = get_type_hints(handler, include_extras=True).get("return", Any)
+    if kind is Any:
+        raise TypeError(f"{name} does not say what it returns")
+    return kind
 
 
 def _never(node: NodeView, identity: str) -> bool:

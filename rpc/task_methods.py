@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import islice
-from typing import Any
 
 from rpc import task_views
+from rpc.answers.tasks import (
+    EstimateJson,
+    PointJson,
+    ProgramJson,
+    ProofJson,
+    TaskDetailJson,
+    TaskSummaryJson,
+    TimelineEntryJson,
+)
+from rpc.answers.words import PageJson
 from rpc.dispute_views import disputes_of_task
 from rpc.errors import InvalidParameter
 from rpc.explorer_methods import TASK_STATUSES
 from rpc.index_rows import Heartbeat, status_prefix
 from rpc.kinds import ACCOUNT, HASH, HEX, one_of, optional
-from rpc.pages import CURSOR, LIMIT, page_of, require_index
+from rpc.pages import CURSOR, LIMIT, require_index, rows_page
 from rpc.render import render_record
 from rpc.scalars import f32_number
 from rpc.table import MethodTable
@@ -26,12 +34,10 @@ TABLE = MethodTable()
 MAX_POINTS = 2_000
 MAX_HEARTBEATS = 50_000
 """Heartbeats of one task that are looked at for its curve."""
-MAX_FILTERED = 1_000
-"""Rows that one page looks through where two filters apply at once."""
 
 
 @TABLE.method("tasks_estimate", spec=HEX, program=HEX, initProgram=HEX)
-def estimate(node: NodeView, spec: bytes, program: bytes, initProgram: bytes) -> Any:
+def estimate(node: NodeView, spec: bytes, program: bytes, initProgram: bytes) -> EstimateJson:
     """The price of a task at its limit, part by part, from the encoded spec and programs: what `tasks.submit` would
     escrow."""
     market = system.parameters(node.ledger.state()).market
@@ -52,23 +58,21 @@ def estimate(node: NodeView, spec: bytes, program: bytes, initProgram: bytes) ->
 )
 def list_tasks(
     node: NodeView, status: str | None, submitter: bytes | None, limit: int | None, cursor: bytes | None
-) -> Any:
+) -> PageJson[TaskSummaryJson]:
     """Tasks, the newest first: all, those in a status, those of a submitter, or both."""
-    indexes = require_index(node)
     state = node.ledger.state()
     prefix = b"S" + submitter if submitter else status_prefix(status) if status else b"l"
 
-    def rows() -> Iterator[tuple[bytes, tuple[bytes, tasks.Task]]]:
-        for key, name in islice(indexes.rows(prefix, prefix + cursor if cursor else b""), MAX_FILTERED):
-            task = tasks.TASKS.get(state, name)
-            if task is not None and (status is None or task.status == status):
-                yield key[len(prefix) :], (name, task)
+    def show(_: bytes, name: bytes) -> TaskSummaryJson | None:
+        task = tasks.TASKS.get(state, name)
+        is_wanted = task is not None and status in (None, task.status)
+        return task_views.summarize(node, state, name, task) if task and is_wanted else None
 
-    return page_of(rows(), limit, lambda pair: task_views.summarize(node, state, *pair))
+    return rows_page(require_index(node), prefix, limit, cursor, show)
 
 
 @TABLE.method("tasks_get", task=HASH)
-def get_task(node: NodeView, task: bytes) -> Any:
+def get_task(node: NodeView, task: bytes) -> TaskDetailJson | None:
     """Everything the chain keeps about a task: spec, price, proof, audits, payments, disputes; null when unknown."""
     if node.indexes is not None:
         node.indexes.refresh()
@@ -80,7 +84,7 @@ def get_task(node: NodeView, task: bytes) -> Any:
 
 
 @TABLE.method("proofs_get", task=HASH)
-def get_proof(node: NodeView, task: bytes) -> Any:
+def get_proof(node: NodeView, task: bytes) -> ProofJson | None:
     """The latest proof of a task with its segments and audits; null when there is none."""
     state = node.ledger.state()
     found = tasks.TASKS.get(state, task)
@@ -88,13 +92,13 @@ def get_proof(node: NodeView, task: bytes) -> Any:
 
 
 @TABLE.method("tasks_timeline", task=HASH, limit=LIMIT, cursor=CURSOR)
-def timeline(node: NodeView, task: bytes, limit: int | None, cursor: bytes | None) -> Any:
+def timeline(node: NodeView, task: bytes, limit: int | None, cursor: bytes | None) -> PageJson[TimelineEntryJson]:
     """All that happened to a task, the oldest first: assignments, heartbeats, proofs, audits, disputes, payments."""
     return timeline_page(node, require_index(node), task, limit, cursor)
 
 
 @TABLE.method("tasks_progress", task=HASH)
-def progress(node: NodeView, task: bytes) -> Any:
+def progress(node: NodeView, task: bytes) -> list[PointJson]:
     """The loss curve: steps and losses from the solvers' heartbeats, the oldest first, at most 2000 points."""
     indexes = require_index(node)
     prefix = b"g" + task
@@ -104,7 +108,7 @@ def progress(node: NodeView, task: bytes) -> Any:
     return [_point(key[len(prefix) :], decode(value, Heartbeat)) for key, value in chosen]
 
 
-def _point(place: bytes, beat: Heartbeat) -> dict[str, Any]:
+def _point(place: bytes, beat: Heartbeat) -> PointJson:
     return {
         "attempt": beat.attempt,
         "step": beat.step,
@@ -115,6 +119,6 @@ def _point(place: bytes, beat: Heartbeat) -> dict[str, Any]:
 
 
 @TABLE.method("tasks_program", program=HASH)
-def program(node: NodeView, program: bytes) -> Any:
+def program(node: NodeView, program: bytes) -> ProgramJson | None:
     """The graph of a program that some task named: inputs, nodes, types and gas; null when it is unknown."""
     return task_views.render_program(node.ledger.state(), program)

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 from rpc import blocks
+from rpc.answers.tasks import (
+    AuditJson,
+    InputJson,
+    NodeJson,
+    ProgramFiguresJson,
+    ProgramJson,
+    ProofJson,
+    SegmentJson,
+    StoredTaskJson,
+    TaskSummaryJson,
+)
 from rpc.index_rows import TaskRow
 from rpc.render import hex_of, render_record
 from rpc.scalars import f32_number, shape_of
@@ -24,7 +34,7 @@ def row_of(node: NodeView, name: bytes) -> TaskRow | None:
     return None if node.indexes is None else node.indexes.task(name)
 
 
-def summarize(node: NodeView, state: State, name: bytes, task: Task) -> dict[str, Any]:
+def summarize(node: NodeView, state: State, name: bytes, task: Task) -> TaskSummaryJson:
     """One line about a task."""
     row, progress = row_of(node, name), tasks.PROGRESS.get(state, name)
     return {
@@ -44,7 +54,7 @@ def summarize(node: NodeView, state: State, name: bytes, task: Task) -> dict[str
     }
 
 
-def detail(node: NodeView, state: State, name: bytes, task: Task) -> dict[str, Any]:
+def detail(node: NodeView, state: State, name: bytes, task: Task) -> StoredTaskJson:
     """Everything that the chain keeps about a task, without its history."""
     return {
         **summarize(node, state, name, task),
@@ -61,7 +71,7 @@ def detail(node: NodeView, state: State, name: bytes, task: Task) -> dict[str, A
     }
 
 
-def proof_of(node: NodeView, state: State, name: bytes, task: Task) -> dict[str, Any] | None:
+def proof_of(node: NodeView, state: State, name: bytes, task: Task) -> ProofJson | None:
     """The latest proof of a task with its audits and segments."""
     proof, board = proofs.PROOFS.get(state, name), proofs.AUDITS.get(state, name)
     if proof is None or board is None:
@@ -79,7 +89,7 @@ def proof_of(node: NodeView, state: State, name: bytes, task: Task) -> dict[str,
     }
 
 
-def _audit(audit: proofs.Audit) -> dict[str, Any]:
+def _audit(audit: proofs.Audit) -> AuditJson:
     return {
         "verifier": to_ss58(audit.verifier),
         "status": audit.status,
@@ -92,7 +102,7 @@ def _audit(audit: proofs.Audit) -> dict[str, Any]:
     }
 
 
-def _segment(task: Task, proof: Proof, board: Board, segment: int) -> dict[str, Any]:
+def _segment(task: Task, proof: Proof, board: Board, segment: int) -> SegmentJson:
     drawn = [audit for audit in board.audits if segment in audit.segments]
     interval = task.spec.checkpoint_interval
     return {
@@ -112,7 +122,7 @@ def checked_program(state: State, name: bytes) -> CheckedProgram | None:
     return None if data is None else check_bytes(data)
 
 
-def _program_figures(state: State, name: bytes) -> dict[str, Any] | None:
+def _program_figures(state: State, name: bytes) -> ProgramFiguresJson | None:
     checked = checked_program(state, name)
     if checked is None:
         return None
@@ -125,17 +135,17 @@ def _program_figures(state: State, name: bytes) -> dict[str, Any] | None:
     }
 
 
-def render_program(state: State, name: bytes) -> dict[str, Any] | None:
+def render_program(state: State, name: bytes) -> ProgramJson | None:
     """A program's graph: inputs, nodes with the types of their outputs, and what it leaves."""
     data = tasks.PROGRAMS.get(state, name)
     return None if data is None else _render_program(data)
 
 
 @lru_cache(maxsize=8)
-def _render_program(data: bytes) -> dict[str, Any]:
+def _render_program(data: bytes) -> ProgramJson:
     checked = check_bytes(data)
     ends = (*checked.node_starts[1:], len(checked.values))
-    nodes = [
+    nodes: list[NodeJson] = [
         {
             "node": number,
             "op": node.op,
@@ -148,7 +158,7 @@ def _render_program(data: bytes) -> dict[str, Any]:
             zip(checked.program.nodes, checked.node_starts, ends, checked.node_gas, strict=True)
         )
     ]
-    inputs = [
+    inputs: list[InputJson] = [
         {"value": value, "kind": given.kind, "name": given.name, **shape_of(given.dtype, given.shape)}
         for value, given in enumerate(checked.program.inputs)
     ]

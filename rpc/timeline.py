@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from rpc import blocks
+from rpc.answers.tasks import TimelineEntryJson
+from rpc.answers.words import PageJson
 from rpc.index_rows import place_key, place_of
 from rpc.indexes import Indexes
 from rpc.pages import page_of
@@ -51,15 +52,17 @@ KINDS = {
 """Event -> its word in a timeline; a newer event appears as ``pallet.Name``."""
 
 
-def timeline_page(node: NodeView, indexes: Indexes, task: bytes, limit: int | None, cursor: bytes | None) -> Any:
+def timeline_page(
+    node: NodeView, indexes: Indexes, task: bytes, limit: int | None, cursor: bytes | None
+) -> PageJson[TimelineEntryJson]:
     """A page of a task's timeline, the oldest first."""
     rows = _rows(indexes, task, cursor or b"")
-    return page_of(rows, limit, lambda row: entry_of(node, *row))
+    return page_of(rows, limit, lambda row: entry_of(node, *row), indexes)
 
 
 def entries_after(
     node: NodeView, indexes: Indexes, task: bytes, place: bytes, most: int
-) -> Iterator[tuple[bytes, dict[str, Any]]]:
+) -> Iterator[tuple[bytes, TimelineEntryJson]]:
     """Up to ``most`` entries after a place, each with its own place."""
     for count, (here, row) in enumerate(_rows(indexes, task, place)):
         if count == most:
@@ -80,7 +83,7 @@ def _rows(indexes: Indexes, task: bytes, after: bytes) -> Iterator[tuple[bytes, 
         yield key[-12:], (key, value)
 
 
-def entry_of(node: NodeView, key: bytes, value: bytes) -> dict[str, Any]:
+def entry_of(node: NodeView, key: bytes, value: bytes) -> TimelineEntryJson:
     """One entry from its row."""
     height, position = place_of(key)
     found = blocks.at_height(node.ledger, height)
@@ -92,8 +95,15 @@ def entry_of(node: NodeView, key: bytes, value: bytes) -> dict[str, Any]:
         if isinstance(item, Extrinsic):
             signer, hash_ = to_ss58(item.signer), hex_of(extrinsic_hash(raw))
     name = f"{shown['pallet']}.{shown['name']}"
-    entry = {
-        **shown,
+    entry: TimelineEntryJson = {
+        "block": shown["block"],
+        "blockHash": shown["blockHash"],
+        "time": shown["time"],
+        "index": shown["index"],
+        "extrinsic": shown["extrinsic"],
+        "pallet": shown["pallet"],
+        "name": shown["name"],
+        "fields": shown["fields"],
         "kind": KINDS.get(name, name),
         "attempt": decode(value, int),
         "signer": signer,
@@ -101,5 +111,5 @@ def entry_of(node: NodeView, key: bytes, value: bytes) -> dict[str, Any]:
     }
     if entry["kind"] == "heartbeat":
         fields = entry["fields"]
-        entry.update(step=int(fields["step"]), loss=f32_number(int(fields["loss_bits"])))
+        entry["step"], entry["loss"] = int(fields["step"]), f32_number(int(fields["loss_bits"]))
     return entry

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from chain.ledger import Ledger
 from chain.pool import Pool
 from chain.sync import SyncState
+from rpc.answers.node import RoundStateJson
 from rpc.bell import Bell
 
 if TYPE_CHECKING:
@@ -123,5 +124,5 @@ class NodeView(Protocol):
     def sync_state(self) -> SyncState:
         """How far the node is, and how far its peers are."""
 
-    def round_state(self) -> Any:
+    def round_state(self) -> RoundStateJson | None:
         """How far the vote on finality is, as `grandpa_roundState` shows it; None where nobody votes."""

@@ -33,8 +33,8 @@ class Session:
     def __init__(self, table: MethodTable, node: NodeView, gate: Gate, websocket: WebSocket, caller: Caller) -> None:
         self._table, self._node, self._gate, self._websocket = table, node, gate, websocket
         self._caller = replace(caller, session=self)
-        self._subscriptions: dict[str, tuple[Method, Subscription]] = {}
-        self._fresh: list[tuple[str, Method, Subscription]] = []
+        self._subscriptions: dict[str, tuple[Method, Subscription[Any]]] = {}
+        self._fresh: list[tuple[str, Method, Subscription[Any]]] = []
         self._lock = trio.Lock()
         self._wake = trio.Event()
 
@@ -70,7 +70,7 @@ class Session:
 
     # --- subscriptions
 
-    def subscribe(self, method: Method, subscription: Subscription) -> str:
+    def subscribe(self, method: Method, subscription: Subscription[Any]) -> str:
         """Take a subscription; it speaks only after the answer that names it. Raises `RpcError` when there are too
         many."""
         if len(self._subscriptions) + len(self._fresh) >= self._gate.limits.subscriptions:
@@ -105,7 +105,7 @@ class Session:
             await trio.sleep(PAUSE_SECONDS)
             await self._wait(heard)
 
-    async def _poll(self, identity: str, method: Method, subscription: Subscription) -> None:
+    async def _poll(self, identity: str, method: Method, subscription: Subscription[Any]) -> None:
         while identity in self._subscriptions:
             results = subscription.poll(self._node)
             for result in results:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rpc import blocks
+from rpc.answers.explorer import EarningJson, UnbondingJson, WorkerJson, WorkerRolesJson
+from rpc.answers.words import PageJson
 from rpc.index_rows import place_of
 from rpc.kinds import ACCOUNT, one_of, optional
 from rpc.pages import CURSOR, LIMIT, page_of, require_index, rows_page
@@ -20,7 +22,7 @@ TABLE = MethodTable()
 
 
 @TABLE.method("workers_list", role=optional(one_of(*workers.ROLES)), limit=LIMIT, cursor=CURSOR)
-def list_workers(node: NodeView, role: str | None, limit: int | None, cursor: bytes | None) -> Any:
+def list_workers(node: NodeView, role: str | None, limit: int | None, cursor: bytes | None) -> PageJson[WorkerJson]:
     """Workers with a bond, the highest bond first."""
     state = node.ledger.state()
     if node.indexes is not None:
@@ -38,12 +40,12 @@ def list_workers(node: NodeView, role: str | None, limit: int | None, cursor: by
 
 
 @TABLE.method("workers_get", account=ACCOUNT)
-def get_worker(node: NodeView, account: bytes) -> Any:
+def get_worker(node: NodeView, account: bytes) -> WorkerRolesJson:
     """An account in each of its roles, and the bond that it is taking out."""
     state = node.ledger.state()
     if node.indexes is not None:
         node.indexes.refresh()
-    unbonding = [
+    unbonding: list[UnbondingJson] = [
         {"role": role, "amount": str(chunk.amount), "release": str(chunk.release)}
         for role in workers.ROLES
         for chunk in workers.UNBONDING.get(state, (account, role)) or ()
@@ -52,11 +54,11 @@ def get_worker(node: NodeView, account: bytes) -> Any:
 
 
 @TABLE.method("workers_earnings", account=ACCOUNT, limit=LIMIT, cursor=CURSOR)
-def list_earnings(node: NodeView, account: bytes, limit: int | None, cursor: bytes | None) -> Any:
+def list_earnings(node: NodeView, account: bytes, limit: int | None, cursor: bytes | None) -> PageJson[EarningJson]:
     """What an account was paid for its work and what it was slashed, the newest first."""
 
-    def show(row: tuple[bytes, bytes]) -> Any:
-        height, position = place_of(row[0])
+    def show(key: bytes, _: bytes) -> EarningJson:
+        height, position = place_of(key)
         found = blocks.at_height(node.ledger, height)
         event = found.outcome.events[position]
         record: Any = registry.decode_event(event)

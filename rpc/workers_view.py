@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from rpc.answers.explorer import WorkerJson
 from rpc.pages import require_index
 from rpc.render import hex_of
 from rpc.view import NodeView
@@ -12,7 +11,7 @@ from runtime.pallets import workers
 from runtime.pallets.workers import Worker
 
 
-def render_worker(node: NodeView, worker: Worker) -> dict[str, Any]:
+def render_worker(node: NodeView, worker: Worker) -> WorkerJson:
     """One account in one role."""
     earned = None if node.indexes is None else str(require_index(node).sums(worker.account).earned)
     return {
@@ -31,7 +30,7 @@ def render_worker(node: NodeView, worker: Worker) -> dict[str, Any]:
     }
 
 
-def workers_of(node: NodeView, account: bytes) -> list[dict[str, Any]]:
+def workers_of(node: NodeView, account: bytes) -> list[WorkerJson]:
     """The account in each role that it has."""
     state = node.ledger.state()
     found = [workers.WORKERS.get(state, (account, role)) for role in workers.ROLES]

@@ -1,6 +1,6 @@
 // A list that is paged from the node and grows at its top while it is being read.
 
-import { p } from "./page_kit.js";
+import { f, h, p } from "./page_kit.js";
 
 export class Feed {
   /** `ask(cursor)` gives a page `{items, next}`; `keyOf(item)` tells items apart. */
@@ -9,13 +9,15 @@ export class Feed {
     this.keyOf = keyOf;
     this.items = [];
     this.next = null;
+    this.indexedFrom = null;
     this.pages = 0;
     this.isLoading = false;
   }
 
   /** Load the newest page again. Older pages that were asked for stay, unless too much is new to join them. */
   async refresh() {
-    const { items, next } = await this.ask(null);
+    const { items, next, indexedFrom } = await this.ask(null);
+    this.indexedFrom = indexedFrom;
     const last = items.length ? this.keyOf(items.at(-1)) : null;
     const joint = this.pages > 1 ? this.items.findIndex((one) => this.keyOf(one) === last) : -1;
     if (joint >= 0) this.items = [...items, ...this.items.slice(joint + 1)];
@@ -40,9 +42,12 @@ export class Feed {
     }
   }
 
-  /** The button under the list, while there is more. */
+  /** What stands under the list: a button while there is more, then where the node's knowledge begins. */
   button(visit) {
-    if (this.next === null) return null;
+    if (this.next === null)
+      return Number(this.indexedFrom)
+        ? h("p", { class: "dim" }, `This node knows histories from block ${f.grouped(Number(this.indexedFrom))} on.`)
+        : null;
     const click = async () => {
       const loading = this.more();
       visit.draw();

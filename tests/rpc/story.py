@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from chain.author import BlockBuilder
@@ -18,7 +19,9 @@ from runtime.crypto import public_key, to_ss58
 from runtime.pallets import system
 from runtime.state import Map
 from solvent.client import BlobFailed, Outcome
-from tests.scenarios.market import BALANCE, EVER, RICH, SUBMITTER
+from tests.rpc.view import View, ask
+from tests.scenarios.market import BALANCE, EVER, RICH, SUBMITTER, Market
+from tests.scenarios.tiny import tiny_task
 from tests.support.chain import account, build_call, seed
 from tests.support.ledger import carry_out
 
@@ -93,3 +96,25 @@ class LedgerChain:
         if root not in self.blobs or len(self.blobs[root]) > max_bytes:
             raise BlobFailed(404, f"no blob {root.hex()} of at most {max_bytes} bytes")
         return self.blobs[root]
+
+
+class Story:
+    """A settled task with one dispute on its way."""
+
+    def __init__(self, folder: Path) -> None:
+        market: Any = Market(folder, chain=LedgerChain())  # type: ignore[arg-type]
+        market.verifier("//Verifier1")
+        market.solver("//Mallory", "corrupt")
+        self.name = market.submit(tiny_task())
+        market.run_until(self.name, "training", "proved")
+        market.verifier("//Verifier2")
+        market.solver("//Solver1")
+        self.record = market.run_until(self.name, "settled")
+        self.chain = market.chain
+        self.task = "0x" + self.name.hex()
+        self.view = View(market.chain, folder)
+
+    def result(self, method: str, *params: Any) -> Any:
+        response = ask(self.view, method, *params)
+        assert "result" in response, response
+        return response["result"]

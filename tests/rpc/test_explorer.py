@@ -3,52 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
-
 from runtime.crypto import derive_seed, public_key, to_ss58
 from runtime.pallets import disputes, system
 from solvent.following import follow_loss, follow_task, wait_until_final
-from tests.rpc.story import LedgerChain
-from tests.rpc.test_protocol import View, ask
-from tests.scenarios.market import SUBMITTER, Market
-from tests.scenarios.tiny import tiny_task
+from tests.rpc.story import Story
+from tests.rpc.view import ask
+from tests.scenarios.market import SUBMITTER
 from tests.support.chain import account
 from tests.support.node import running_node, solvent
-
-
-class Story:
-    """A settled task with one dispute on its way."""
-
-    def __init__(self, folder: Path) -> None:
-        market: Any = Market(folder, chain=LedgerChain())  # type: ignore[arg-type]
-        market.verifier("//Verifier1")
-        market.solver("//Mallory", "corrupt")
-        self.name = market.submit(tiny_task())
-        market.run_until(self.name, "training", "proved")
-        market.verifier("//Verifier2")
-        market.solver("//Solver1")
-        self.record = market.run_until(self.name, "settled")
-        self.chain = market.chain
-        self.task = "0x" + self.name.hex()
-        self.view = View(market.chain, folder)
-
-    def result(self, method: str, *params: Any) -> Any:
-        response = ask(self.view, method, *params)
-        assert "result" in response, response
-        return response["result"]
-
-
-@pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    story = Story(tmp_path_factory.mktemp("story"))
-    yield story
-    story.view.indexes.close()
 
 
 def test_the_descent_of_a_dispute_narrows_to_the_operation_that_the_solver_falsified(story: Story) -> None:

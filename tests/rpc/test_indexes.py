@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from chain.db import Database
 from rpc.blocks import load
+from rpc.errors import UnknownBlock
 from rpc.indexes import Indexes
 from rpc.methods import TABLE
 from runtime.crypto import public_key, to_ss58
-from tests.rpc.test_protocol import View
+from tests.rpc.view import View
 from tests.support.ledger import ALICE, BOB, CHARLIE, DevChain
 
 BOB_ACCOUNT, CHARLIE_ACCOUNT = public_key(BOB), public_key(CHARLIE)
@@ -178,9 +181,36 @@ def test_an_index_survives_the_pruning_of_its_blocks(tmp_path: Path) -> None:
         load.cache_clear()
         page = TABLE.call(view, "explorer_extrinsics", {"limit": 100})
         assert [int(item["block"], 16) for item in page["items"]] == [6, 5, 4]
-        late = Indexes(tmp_path / "late", chain.ledger)
-        follow(late)
-        assert (late.cursor.number, late.cursor.first) == (6, 4)
-        assert late.counter("extrinsics") == 3
-        late.close()
+        view.indexes.close()
+
+
+def test_an_index_that_begins_behind_genesis_says_so_and_never_that_there_is_nothing(tmp_path: Path) -> None:
+    with DevChain(tmp_path / "db") as chain:
+        view = View(chain, tmp_path)
+        for amount in range(1, 7):
+            chain.transfer(ALICE, BOB_ACCOUNT, amount)
+            chain.seal()
+        oldest = TABLE.call(view, "explorer_extrinsics", {"limit": 100})["items"][-1]
+        nothing = "0x" + "77" * 32
+        assert TABLE.call(view, "explorer_extrinsic", [nothing]) is None
+        assert TABLE.call(view, "explorer_search", ["7777"]) == []
+        view.indexes.close()
+        for number in range(1, 4):  # as after a warp: blocks whose bodies were downloaded, and which nobody executed
+            chain.database.write({b"o" + chain.ledger.hash_at(number): None})
+        load.cache_clear()
+        view.indexes = Indexes(tmp_path / "late", chain.ledger)
+        follow(view.indexes)
+        assert (view.indexes.cursor.number, view.indexes.cursor.first) == (6, 4)
+        assert view.indexes.counter("extrinsics") == 3
+        page = TABLE.call(view, "explorer_extrinsics", {"limit": 100})
+        assert [int(item["block"], 16) for item in page["items"]] == [6, 5, 4]
+        assert (page["next"], page["indexedFrom"]) == (None, "0x4")
+        for method, asked in (
+            ("explorer_extrinsic", oldest["hash"]),
+            ("explorer_search", oldest["hash"]),
+            ("explorer_block", oldest["block"]),
+            ("explorer_block", oldest["blockHash"]),
+        ):
+            with pytest.raises(UnknownBlock):
+                TABLE.call(view, method, [asked])
         view.indexes.close()

@@ -14,7 +14,7 @@ from runtime.block import Header, extrinsic_hash, header_hash
 from runtime.codec import decode
 from runtime.crypto import public_key, to_ss58
 from runtime.pallets import balances
-from tests.rpc.test_protocol import View, ask
+from tests.rpc.view import View, ask
 from tests.support.ledger import ALICE, BOB, DevChain
 
 BOB_ACCOUNT = public_key(BOB)

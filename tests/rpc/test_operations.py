@@ -20,7 +20,7 @@ from runtime.crypto import derive_seed, public_key, to_ss58
 from runtime.pallets import balances, system
 from solvent.client import Client
 from solvent.errors import RpcFailed
-from tests.rpc.test_protocol import View
+from tests.rpc.view import View
 from tests.support.ledger import DevChain
 from tests.support.node import running_node
 
