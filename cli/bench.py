@@ -43,7 +43,7 @@ def measure(name: str, quick: bool, as_json: bool, **options: Any) -> Report:
 @command.command()
 @bench_options
 def exact(quick: bool, as_json: bool) -> None:
-    """A bit-exact training step against PyTorch eager."""
+    """A bit-exact training step against PyTorch: time, memory, operators, and the cost of proving it."""
     measure("exact", quick, as_json)
 
 

@@ -15,6 +15,7 @@ import bench.rpc
 import bench.sync
 import bench.transfers
 import bench.weights
+from bench.exact_sides import SideError, SideProcess
 from bench.report import Report, percentile
 from cli.bench import command
 from runtime import weights
@@ -35,11 +36,19 @@ def require_document(report: Report, name: str) -> dict[str, object]:
 
 def test_exact_training_is_measured_with_one_thread_and_two(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench.exact, "ARCHITECTURES", bench.exact.ARCHITECTURES[:2])
-    figures = require_document(bench.exact.run(pairs=1, steps=1), "exact")
-    rows = figures["rows"]
-    assert isinstance(rows, list)
-    assert [row["threads"] for row in rows] == [1, 2, 1, 2]
-    assert all(row["exact_us"] > 0 and row["ratio"] > 0 for row in rows)
+    monkeypatch.setattr("bench.exact_proof.SHAPES", bench.disputes.SHAPES[:1])
+    figures = require_document(bench.exact.run(quick=True, pairs=1, steps=1), "exact")
+    models = figures["models"]
+    assert isinstance(models, list)
+    assert [row["threads"] for model in models for row in model["times"]] == [1, 2, 1, 2]
+    assert all(row["exact_us"] > 0 and row["eager_ratio"] > 0 for model in models for row in model["times"])
+    assert all(model["peak_bytes"]["exact"] > 0 and model["operators"]["eager"] for model in models)
+    assert all(model["proof"]["trace_us"] > model["proof"]["hash_us"] > 0 for model in models)
+
+
+def test_what_a_side_cannot_do_is_said_in_its_own_words() -> None:
+    with SideProcess("eager", "no such model") as side, pytest.raises(SideError, match="StopIteration"):
+        side.ask("use", 1)
 
 
 def test_every_transfer_is_authored_and_imported_three_ways() -> None:
