@@ -36,6 +36,10 @@ class Auditor:
         self._runners: dict[tuple[bytes, int], StepRunner] = {}
         self._players: dict[tuple[bytes, bytes, int], Challenger] = {}
 
+    def prepare(self, name: bytes, spec: TaskSpec) -> None:
+        """Fetch what replaying takes, before anything is promised. Raises `TaskRefused` where it does not fit."""
+        self._materials_of(name, spec)
+
     def holds(self, name: bytes, spec: TaskSpec, proof: Proof, segment: int) -> bool:
         """Whether replaying a segment ends in the registered checkpoint."""
         claim = claim_of(spec, proof.checkpoints, segment)
@@ -57,15 +61,16 @@ class Auditor:
 
     def forget(self, names: set[bytes]) -> None:
         """Drop what is kept of all tasks but these."""
-        self._materials = {name: kept for name, kept in self._materials.items() if name in names}
-        self._runners = {key: kept for key, kept in self._runners.items() if key[0] in names}
-        self._players = {key: kept for key, kept in self._players.items() if key[0] in names}
+        for name in [name for name in self._materials if name not in names]:
+            del self._materials[name]
+        for task in [key for key in self._runners if key[0] not in names]:
+            del self._runners[task]
+        for player in [key for key in self._players if key[0] not in names]:
+            del self._players[player]
 
     def _materials_of(self, name: bytes, spec: TaskSpec) -> Materials:
         if name not in self._materials:
-            session = self.session
-            found = fetch_materials(session.chain, session.chain.read, name, spec, session.folder, session.threads)
-            self._materials[name] = found
+            self._materials[name] = fetch_materials(self.session, name, spec)
         return self._materials[name]
 
     def _runner(self, name: bytes, spec: TaskSpec, segment: int) -> StepRunner:

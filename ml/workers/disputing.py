@@ -51,5 +51,5 @@ def _play(session: Session, head: Header, number: int, dispute: Dispute, game: G
         return False
     session.call("disputes", disputes.Play(number, dispute.moves, move), anchor=head)
     kind, level = type(move).__name__, str(game.cursor.level)
-    session.journal.event("move", dispute=number, number=dispute.moves, kind=kind, level=level, bytes=len(encode(move)))
+    session.journal.event("move", dispute=number, number=dispute.moves, kind=kind, tree=level, bytes=len(encode(move)))
     return True

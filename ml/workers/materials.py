@@ -1,13 +1,13 @@
 """Everything a worker must have before it can compute a task, fetched once and checked against the spec's roots.
 
 Programs come from the chain, samples and step scalars from the blob store. Downloads are kept in the worker's folder
-under their blob root, bounded by what the spec says they hold before the first byte is read.
+under their blob root, bounded by what the spec says they hold before the first byte is read; `ml.workers.limits` counts
+what they take.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,25 +18,14 @@ from ml.artifacts import ArtifactError, CheckpointStore, Layout, decode_tensors,
 from ml.data import data_tree_of
 from ml.proof import Blobs, state_layout
 from ml.replay import Inputs, StepRunner
+from ml.workers.limits import BLOBS, TaskRefused, compute_need, data_layout
+from ml.workers.session import Session
 from runtime.commitments import tensor_root
-from runtime.errors import SolventError
 from runtime.pallets import tasks
 from runtime.pallets.tasks import TaskSpec, segment_job
 from runtime.trees import PADDING
 from runtime.vm.check import CheckedProgram, check_program, decode_program
 from runtime.vm.job import Job
-
-MAX_DATA_BYTES = 8 * 1024**3
-"""Larger data sets are refused: they would fill the worker's disk."""
-
-
-MAX_STEP_BYTES = 8 * 1024**3
-"""Programs whose values take more memory are refused before the task is accepted."""
-
-
-class TaskRefused(SolventError):
-    """The task's materials are not what its spec promises, or are too large for this worker."""
-
 
 @dataclass(frozen=True)
 class Materials:
@@ -77,12 +66,6 @@ class Materials:
         return segment_job(self.spec, (PADDING[0],) * (segment + 1), segment)
 
 
-def data_layout(spec: TaskSpec) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """What the data blob must hold: one array [samples, *field shape] for each field."""
-    count = spec.data.sample_count
-    return {field.name: (field.dtype, (count, *field.shape)) for field in spec.data.fields}
-
-
 def fetch_cached(blobs: Blobs, root: bytes, limit: int, cache: Path) -> bytes:
     """A blob from the cache folder or the node, checked against its root."""
     path = cache / root.hex()
@@ -100,8 +83,6 @@ def fetch_cached(blobs: Blobs, root: bytes, limit: int, cache: Path) -> bytes:
 def fetch_inputs(blobs: Blobs, spec: TaskSpec, cache: Path) -> Inputs:
     """The task's samples and step scalars, checked against the roots in its spec. Raises `ArtifactError`."""
     layout: Layout = data_layout(spec)
-    if file_limit(layout) > MAX_DATA_BYTES:
-        raise TaskRefused(f"the data take {file_limit(layout)} bytes; this worker takes at most {MAX_DATA_BYTES}")
     fields = decode_tensors(fetch_cached(blobs, spec.data_blob, file_limit(layout), cache), layout)
     if data_tree_of(fields, spec.data.fields).root != spec.data.root:
         raise ArtifactError(f"the data blob does not hold the samples of root {spec.data.root.hex()}")
@@ -114,19 +95,19 @@ def fetch_inputs(blobs: Blobs, spec: TaskSpec, cache: Path) -> Inputs:
 
 
 def fetch_materials(
-    blobs: Blobs, read: Callable[..., object], task: bytes, spec: TaskSpec, folder: Path, threads: int = 1
+    session: Session, task: bytes, spec: TaskSpec, trains: bool = False, is_taken: bool = False
 ) -> Materials:
-    """Programs, samples and scalars of a task. ``read`` is the chain's (descriptor, key) reader."""
+    """Programs, samples and scalars of a task, for which room is reserved before anything large is fetched.
+
+    Who ``trains`` keeps checkpoints, too. Raises `TaskRefused` where the task does not fit, unless it ``is_taken``.
+    """
     programs = []
     for root in (spec.program, spec.init_program):
-        data = read(tasks.PROGRAMS, root)
+        data = session.chain.read(tasks.PROGRAMS, root)
         if not isinstance(data, bytes):
             raise TaskRefused(f"the chain holds no program {root.hex()}")
-        checked = check_program(decode_program(data))
-        size = sum(value.bytes for value in checked.values)
-        if size > MAX_STEP_BYTES:
-            raise TaskRefused(f"a step holds {size} bytes of values; this worker takes at most {MAX_STEP_BYTES}")
-        programs.append(checked)
-    inputs = fetch_inputs(blobs, spec, folder / "blobs")
-    threads = max(1, min(threads, os.cpu_count() or 1))
-    return Materials(task, spec, programs[0], programs[1], inputs, folder / task.hex(), threads)
+        programs.append(check_program(decode_program(data)))
+    session.room.admit(task, compute_need(spec, programs, state_layout(programs[0]) if trains else None), is_taken)
+    inputs = fetch_inputs(session.chain, spec, session.folder / BLOBS)
+    threads = max(1, min(session.threads, os.cpu_count() or 1))
+    return Materials(task, spec, programs[0], programs[1], inputs, session.folder / task.hex(), threads)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ml.workers.session import CallFailed, Session
-from runtime.pallets import workers
+from runtime.pallets import tasks, workers
+from runtime.pallets.tasks import Task
 from runtime.pallets.workers.storage import Worker
 
 
@@ -36,6 +37,30 @@ def ensure_registered(session: Session, role: str, offer: Offer) -> Worker:
     if found is None:
         raise CallFailed(f"{session.address} registered as {role}, but the chain does not list it")
     return found
+
+
+def attend(session: Session, role: str, offer: Offer) -> tuple[bytes, ...]:
+    """Be registered, and return the tasks at hand; what those need stays reserved, and those that are over are told of
+    with what they brought."""
+    record = ensure_registered(session, role, offer)
+    session.figures.record = record
+    session.room.hold(record.jobs)
+    for name in session.figures.note_jobs(record.jobs):
+        _report_end(session, name)
+    return record.jobs
+
+
+def _report_end(session: Session, name: bytes) -> None:
+    """Tell how a task ended for this worker: its status, what it paid, what it cost."""
+    task: Task | None = session.chain.read(tasks.TASKS, name)
+    if task is None:
+        return
+    earned = sum(one.amount for one in task.payments if one.account == session.account)
+    slashed = sum(one.amount for one in task.slashes if one.account == session.account)
+    session.figures.earned += earned
+    session.figures.slashed += slashed
+    session.figures.ended[task.status] += 1
+    session.journal.event("task_over", task=name.hex(), status=task.status, earned=earned, slashed=slashed)
 
 
 def pause(session: Session, role: str) -> None:

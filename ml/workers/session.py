@@ -12,11 +12,15 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from ml.workers.figures import Figures
+from ml.workers.jobs import Jobs
 from ml.workers.journal import Journal
+from ml.workers.limits import UNLIKELY_REACHED, Limits, Room
 from runtime.block import Header
 from runtime.codec import Record
 from runtime.crypto import public_key, to_ss58
@@ -25,9 +29,8 @@ from solvent.client import NodeUnreachable, Outcome
 
 POLL_SECONDS = 0.2
 RETRY_SECONDS = 1.0
-"""Pause after an error that is not the connection's."""
-PATIENCE_SECONDS = 120.0
-"""How long a node may stay away before a worker gives up."""
+"""Pause after an error that is not the connection's, and first pause after one that is: it doubles from try to try."""
+LONGEST_RETRY_SECONDS = 30.0
 
 
 class CallFailed(SolventError):
@@ -54,8 +57,17 @@ class Session:
     seed: bytes
     folder: Path
     journal: Journal
+    jobs: Jobs
     threads: int = 1
+    """Of the kernels, in each job."""
     stopped: Callable[[], bool] = lambda: False
+    limits: Limits = UNLIKELY_REACHED
+    figures: Figures = field(default_factory=Figures)
+
+    @cached_property
+    def room(self) -> Room:
+        """What the tasks of this worker may take of the machine."""
+        return Room(self.folder, self.limits)
 
     @property
     def account(self) -> bytes:
@@ -71,6 +83,8 @@ class Session:
         With an ``anchor`` it is valid only on top of that block.
         """
         outcome = self.chain.submit_and_wait(self.seed, pallet, args, anchor=anchor)
+        self.figures.fees += outcome.fee
+        self.figures.calls[f"{pallet}.{type(args).__name__}", outcome.ok] += 1
         if not outcome.ok:
             raise CallFailed(f"{pallet}.{type(args).__name__}: {outcome.error}")
         return outcome
@@ -102,7 +116,7 @@ def claim_folder(folder: Path) -> Iterator[None]:
 
 
 class Worker(Protocol):
-    """One role: `turn` does at most one thing that is due and says whether there was one; `leave` says goodbye."""
+    """One role: `turn` begins what is due and says whether something was done at once; `leave` says goodbye."""
 
     session: Session
 
@@ -110,33 +124,45 @@ class Worker(Protocol):
     def leave(self) -> None: ...
 
 
-def run(worker: Worker, patience: float = PATIENCE_SECONDS) -> None:
-    """Give a worker its turns until it is told to stop. Raises `NodeUnreachable` when the node stays away too long.
+def run(worker: Worker, patience: float | None = None) -> None:
+    """Give a worker its turns until it is told to stop.
 
-    Every other error of the protocol concerns one task or one call: it is logged once, and the worker goes on.
+    A node that is away is told of once, and asked again after longer and longer pauses; only when that takes more than
+    ``patience`` seconds is `NodeUnreachable` raised. Every other error of the protocol concerns one task or one call:
+    it is logged once, and the worker goes on.
     """
     session, journal = worker.session, worker.session.journal
     lost_at: float | None = None
+    pause = RETRY_SECONDS
     complaint = ""
     while not session.stopped():
-        busy = False
         try:
             busy = worker.turn()
             complaint = ""
             if lost_at is not None:
                 journal.event("node_back", away_seconds=round(time.monotonic() - lost_at, 1))
-                lost_at = None
+                lost_at, pause, session.figures.node_is_away = None, RETRY_SECONDS, False
+            if not busy:
+                session.jobs.rest(POLL_SECONDS)
         except NodeUnreachable as error:
             now = time.monotonic()
             if lost_at is None:
-                lost_at = now
-                journal.event("node_away", error=str(error), patience_seconds=patience)
-            if now - lost_at > patience:
+                lost_at, session.figures.node_is_away = now, True
+                journal.warn("node_away", error=str(error), advice="asked again until it answers")
+            if patience is not None and now - lost_at > patience:
                 raise
+            _wait(session, pause)
+            pause = min(2 * pause, LONGEST_RETRY_SECONDS)
         except SolventError as error:
             if complaint != str(error):
                 complaint = str(error)
-                journal.event("refused", error=f"{type(error).__name__}: {error}")
-            time.sleep(RETRY_SECONDS)
-        if not busy:
-            time.sleep(POLL_SECONDS)
+                journal.warn("refused", error=f"{type(error).__name__}: {error}")
+            _wait(session, RETRY_SECONDS)
+    session.jobs.stop()
+
+
+def _wait(session: Session, seconds: float) -> None:
+    """Let time pass, a second at a time, so that a worker that is told to stop does."""
+    while seconds > 0 and not session.stopped():
+        session.jobs.rest(min(1.0, seconds))
+        seconds -= 1.0

@@ -6,7 +6,7 @@ and does what is due, so it does not matter where an earlier run of the same wor
 
 from __future__ import annotations
 
-import time
+from functools import partial
 
 import numpy as np
 
@@ -14,12 +14,12 @@ from ml.dispute import Defender
 from ml.proof import upload_manifest, upload_proof
 from ml.trace import ExecutorTracer
 from ml.workers.disputing import play_disputes
+from ml.workers.figures import TaskProgress
 from ml.workers.materials import Materials, fetch_materials
-from ml.workers.registration import Offer, ensure_registered, pause
+from ml.workers.registration import Offer, attend, pause
 from ml.workers.session import CallFailed, Session
 from ml.workers.strategies import SolverStrategy
 from ml.workers.training import Trainer
-from runtime.errors import SolventError
 from runtime.pallets import proofs, tasks, workers
 from runtime.pallets.disputes import Dispute
 from runtime.pallets.proofs import Proof
@@ -28,8 +28,6 @@ from runtime.pallets.tasks.storage import ASSIGNED, DISPUTED, TRAINING
 from solvent.client import ClientError
 
 ROLE = workers.SOLVER
-GLANCE_SECONDS = 2.0
-"""How often a solver in training looks for disputes about its other tasks."""
 
 
 class Solver:
@@ -41,43 +39,30 @@ class Solver:
         self.strategy = strategy or SolverStrategy()
         self._materials: dict[bytes, Materials] = {}
         self._players: dict[tuple[bytes, int, int], Defender] = {}
-        self._glanced = time.monotonic()
 
     def turn(self) -> bool:
-        """Do the next thing that is due for one of this worker's tasks: a dispute first, since its clock runs."""
-        record = ensure_registered(self.session, ROLE, self.offer)
-        self._forget(record.jobs)
-        if self._defend_all(record.jobs):
-            return True
-        for name in record.jobs:
-            task: Task | None = self.session.chain.read(tasks.TASKS, name)
-            if task is None or task.solver != self.session.account:
-                continue
-            if task.status == ASSIGNED:
-                return self._accept(name, task)
-            if task.status == TRAINING:
-                return self._train(name, task)
+        """Begin what is due for each of this worker's tasks, for disputes first, since their clocks run."""
+        names = attend(self.session, ROLE, self.offer)
+        self._forget(names)
+        found = [(name, self.session.chain.read(tasks.TASKS, name)) for name in names]
+        mine = [(name, task) for name, task in found if task is not None and task.solver == self.session.account]
+        due = [(name, task.status) for name, task in mine if task.status in self._statuses]
+        for name, status in sorted(due, key=lambda pair: pair[1] != DISPUTED):
+            if self.session.jobs.run(name, partial(self._work, name, status), heavy=status == TRAINING):
+                return True
         return False
 
-    def _defend_all(self, jobs: tuple[bytes, ...]) -> bool:
-        """Make the moves that are due in disputes about any of these tasks."""
-        moved = False
-        for name in jobs if self.strategy.defends else ():
-            task: Task | None = self.session.chain.read(tasks.TASKS, name)
-            if task is not None and task.solver == self.session.account and task.status == DISPUTED:
-                moved = self._defend(name, task) or moved
-        return moved
+    @property
+    def _statuses(self) -> tuple[str, ...]:
+        """Those in which something is asked of the solver."""
+        return (ASSIGNED, TRAINING, DISPUTED) if self.strategy.defends else (ASSIGNED, TRAINING)
 
-    def _glance(self) -> None:
-        """Answer disputes about other tasks while one trains, which may take longer than their clocks last."""
-        if time.monotonic() - self._glanced < GLANCE_SECONDS:
-            return
-        try:
-            record = self.session.chain.read(workers.WORKERS, (self.session.account, ROLE))
-            self._defend_all(record.jobs if record else ())
-        except SolventError as error:
-            self.session.journal.event("defence_failed", error=str(error))
-        self._glanced = time.monotonic()
+    def _work(self, name: bytes, status: str) -> bool:
+        """Do what a task asks of its solver, unless the job before this one just did it."""
+        task: Task | None = self.session.chain.read(tasks.TASKS, name)
+        if task is None or task.status != status:
+            return False
+        return {ASSIGNED: self._accept, TRAINING: self._train, DISPUTED: self._defend}[status](name, task)
 
     def leave(self) -> None:
         """Take no new tasks; those at hand go on when the worker comes back."""
@@ -86,9 +71,8 @@ class Solver:
     def materials(self, name: bytes, task: Task) -> Materials:
         """The task's programs and data, fetched once."""
         if name not in self._materials:
-            session = self.session
-            found = fetch_materials(session.chain, session.chain.read, name, task.spec, session.folder, session.threads)
-            self._materials[name] = found
+            is_taken = task.status != ASSIGNED
+            self._materials[name] = fetch_materials(self.session, name, task.spec, trains=True, is_taken=is_taken)
         return self._materials[name]
 
     def _accept(self, name: bytes, task: Task) -> bool:
@@ -107,17 +91,14 @@ class Solver:
             if reported is not None and step < reported.step:
                 return
             loss = float(np.uint32(bits).view(np.float32))
+            self.session.figures.progress[name] = TaskProgress(step, task.spec.steps, loss)
             self.session.journal.event("progress", task=name.hex(), step=step, steps=task.spec.steps, loss=loss)
             try:
                 self.session.chain.submit(self.session.seed, "tasks", tasks.Heartbeat(name, step, bits))
             except ClientError as error:
-                self.session.journal.event("heartbeat_lost", error=str(error))
+                self.session.journal.warn("heartbeat_lost", error=str(error))
 
-        def stopped() -> bool:
-            self._glance()
-            return self.session.stopped()
-
-        trainer = Trainer(materials, runner, self.session.journal, heartbeat, stopped)
+        trainer = Trainer(materials, runner, self.session.journal, heartbeat, self.session.stopped)
         if trainer.train():
             self._register(name, materials)
         return True
@@ -150,4 +131,5 @@ class Solver:
     def _forget(self, jobs: tuple[bytes, ...]) -> None:
         for name in set(self._materials) - set(jobs):
             del self._materials[name]
-        self._players = {key: player for key, player in self._players.items() if key[0] in jobs}
+        for key in [key for key in self._players if key[0] not in jobs]:
+            del self._players[key]

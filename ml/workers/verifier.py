@@ -6,13 +6,14 @@ secret follows from its key, the task and the attempt, so a restarted verifier k
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
 
 from ml.replay import StepRunner
 from ml.trace import FaultyRunner
 from ml.workers.auditing import Auditor, honest_runner
 from ml.workers.materials import Materials
-from ml.workers.registration import Offer, ensure_registered, pause
+from ml.workers.registration import Offer, attend, pause
 from ml.workers.session import Session
 from ml.workers.strategies import HONEST, LIE, RUBBER_STAMP
 from runtime.pallets import proofs, tasks, workers
@@ -22,6 +23,8 @@ from runtime.pallets.tasks import Task
 from runtime.trees import hash_tagged
 
 ROLE = workers.VERIFIER
+DUE = (DRAWN, OPENED, FAILED, DISPUTING)
+"""Statuses of an audit in which something may be asked of its verifier."""
 
 
 def lying_runner(materials: Materials, segment: int) -> StepRunner:
@@ -39,15 +42,21 @@ class Verifier:
         self.auditor = Auditor(session, lying_runner if strategy == LIE else honest_runner)
 
     def turn(self) -> bool:
-        """Do the next thing that is due for one of this worker's audits."""
-        record = ensure_registered(self.session, ROLE, self.offer)
-        self.auditor.forget(set(record.jobs))
-        for name in record.jobs:
-            task: Task | None = self.session.chain.read(tasks.TASKS, name)
+        """Begin what is due for each of this worker's audits."""
+        names = attend(self.session, ROLE, self.offer)
+        self.auditor.forget(set(names))
+        for name in names:
             audit = self._audit(name)
-            if task is not None and audit is not None and self._act(name, task, audit):
+            status = audit.status if audit else ""
+            if status in DUE and self.session.jobs.run(name, partial(self._work, name, status), status == OPENED):
                 return True
         return False
+
+    def _work(self, name: bytes, status: str) -> bool:
+        """Do what an audit asks of its verifier, unless the job before this one just did it."""
+        task: Task | None = self.session.chain.read(tasks.TASKS, name)
+        audit = self._audit(name)
+        return task is not None and audit is not None and audit.status == status and self._act(name, task, audit)
 
     def leave(self) -> None:
         """Take no new audits; those at hand go on when the worker comes back."""
@@ -66,6 +75,7 @@ class Verifier:
     def _act(self, name: bytes, task: Task, audit: Audit) -> bool:
         secret = self.secret(name, task.attempt)
         if audit.status == DRAWN:
+            self.auditor.prepare(name, task.spec)
             commitment = proofs.draw_commitment(secret, self.session.account, name)
             self.session.call("proofs", proofs.AcceptAudit(name, commitment))
             self.session.journal.event("audit_accepted", task=name.hex(), commitment=commitment.hex())

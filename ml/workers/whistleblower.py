@@ -6,6 +6,8 @@ what it finds. It needs no registration: the bond of a dispute is all that it st
 
 from __future__ import annotations
 
+from functools import partial
+
 from ml.workers.auditing import Auditor
 from ml.workers.session import Session
 from runtime.pallets import proofs, tasks
@@ -27,16 +29,22 @@ class Whistleblower:
         self._checked: set[tuple[bytes, int]] = set()
 
     def turn(self) -> bool:
-        """Check one proof, or move in a dispute."""
+        """Begin to check proofs, and to move in disputes."""
         live: set[bytes] = set()
         for name, task in self.session.chain.items(tasks.TASKS):
             if task.status not in LIVE:
                 continue
             live.add(name)
-            if task.status in (AUDITING, DISPUTED) and self._act(name, task):
+            heavy = self._may_check(name, task)
+            if task.status in (AUDITING, DISPUTED) and self.session.jobs.run(name, partial(self._work, name), heavy):
                 return True
         self.auditor.forget(live)
+        self.session.room.hold(live)
         return False
+
+    def _work(self, name: bytes) -> bool:
+        task: Task | None = self.session.chain.read(tasks.TASKS, name)
+        return task is not None and self._act(name, task)
 
     def leave(self) -> None:
         """Nothing to say: nobody waits for a whistleblower."""

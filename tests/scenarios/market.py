@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ml.workers.jobs import Work
 from ml.workers.journal import Journal
 from ml.workers.registration import Offer
 from ml.workers.session import Session, Worker
@@ -80,6 +81,19 @@ class DirectChain:
         return self.blobs[root]
 
 
+class AtOnce:
+    """Runs a worker's jobs in its turns, so that a story is told in the same order every time."""
+
+    def run(self, task: bytes, work: Work, heavy: bool = False) -> bool:
+        return work()
+
+    def rest(self, seconds: float) -> None:
+        """Nothing runs beside the turns."""
+
+    def stop(self) -> None:
+        """The same."""
+
+
 @dataclass
 class Market:
     """A chain and its workers. Mutable."""
@@ -89,7 +103,8 @@ class Market:
     workers: dict[str, Worker] = field(default_factory=dict)
 
     def session(self, suri: str, role: str) -> Session:
-        return Session(self.chain, seed(suri), self.folder / suri.strip("/"), Journal(role, stream=io.StringIO()))
+        journal = Journal(role, stream=io.StringIO())
+        return Session(self.chain, seed(suri), self.folder / suri.strip("/"), journal, AtOnce())
 
     def solver(self, suri: str, strategy: str = "honest", price: int = 10, step: int | None = None) -> Solver:
         """Let a solver join, registered at once."""
