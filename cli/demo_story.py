@@ -87,7 +87,7 @@ class Stage:
 
     def start_worker(self, name: str, role: str, suri: str, *options: str) -> Child:
         """Start a worker process that logs JSON lines."""
-        common = ("--url", self.url, "--suri", suri, "--work-dir", str(self.folder / "workers"), "--json-log")
+        common = ("--url", self.url, "--suri", suri, "--work-dir", str(self.folder / "workers"), "--log-format", "json")
         return self.family.start(name, "worker", role, *common, *options)
 
     def wait(self, what: str, happened: Callable[[], bool], child: Child | None = None) -> None:

@@ -12,6 +12,7 @@ import click
 
 from cli.chains import load_chain
 from cli.logs import configure_logging
+from cli.options import parse_size
 from cli.output import console, fail, format_amount
 from cli.paths import default_base_path
 from cli.serving import Serving, serving_options
@@ -20,17 +21,6 @@ from node.keystore import development_signer
 from node.service import BlockReport, Node, run_node
 from runtime.crypto import to_ss58
 from runtime.errors import SolventError
-
-BYTES_OF_UNIT = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
-
-
-def parse_size(text: str) -> int:
-    """Bytes of a size such as ``20GiB``."""
-    number = text.rstrip("KMGTiB")
-    unit = BYTES_OF_UNIT.get(text[len(number) :]) if number.isdecimal() else None
-    if unit is None:
-        raise click.BadParameter(f"{text!r} is not a size such as 20GiB or 500MiB")
-    return int(number) * unit
 
 
 @contextlib.contextmanager

@@ -11,8 +11,9 @@ from typing import TypeVar
 import click
 
 from cli.chains import CHAIN_HELP, load_chain
-from cli.dev import base_path_of, parse_size, run_development
+from cli.dev import base_path_of, run_development
 from cli.logs import configure_logging
+from cli.options import parse_size
 from cli.output import console, fail, say
 from cli.serving import Serving, serving_options
 from cli.syncing import Syncing, syncing_options

@@ -24,16 +24,17 @@ class UnreadableSecret(SolventError):
     """The file that should hold a secret does not; the message names the file."""
 
 
-def read_secret(suri: str) -> bytes:
+def read_secret(suri: str, password_file: Path | None = None) -> bytes:
     """The seed that a secret on the command line names, or the one in ``@FILE``, which no process list shows.
 
-    The address of a key stands for the one in the keystore, whose password is asked for unless the environment names
-    the file that holds it. Raises `KeyFormatError`, `UnreadableSecret`, `KeystoreError` or `WrongPassword`.
+    The address of a key stands for the one in the keystore, whose password is asked for unless ``password_file``
+    or the environment names the file that holds it. Raises `KeyFormatError`, `UnreadableSecret`,
+    `KeystoreError` or `WrongPassword`.
     """
     if suri.startswith("5") and " " not in suri:
-        password_file = os.environ.get(PASSWORD_VARIABLE)
+        given = password_file or os.environ.get(PASSWORD_VARIABLE)
         folder = Path(os.environ.get(KEYSTORE_VARIABLE) or default_base_path("keystore"))
-        return open_key(folder, suri, Path(password_file) if password_file else None, _ask_password).seed
+        return open_key(folder, suri, Path(given) if given else None, _ask_password).seed
     if suri.startswith("@"):
         path = Path(suri[1:])
         try:

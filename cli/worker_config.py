@@ -5,7 +5,7 @@
     url = "http://127.0.0.1:9944"
     suri = "@/etc/solvent/solver.key"
     max-memory = "12GiB"
-    json-metrics = 1           # Error: worker.toml: json-metrics is no option of solvent worker solver; did you mean ...
+    metric-port = 9616   # Error: worker.toml: metric-port is no option ...; did you mean metrics-port?
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> Pa
     ctx.default_map = {}
     for key, value in found.items():
         if key not in options:
-            raise click.UsageError(f"{path}: {key} is no option of solvent worker {ctx.command.name}{_advice(key, options)}")
+            raise click.UsageError(
+                f"{path}: {key} is no option of solvent worker {ctx.command.name}{_advice(key, options)}"
+            )
         ctx.default_map[str(options[key].name)] = _convert(ctx, path, key, options[key], value)
     return path
 

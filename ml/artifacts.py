@@ -9,6 +9,7 @@ of their bytes. This module is the only one in ``ml`` that writes to disk.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -130,7 +131,7 @@ def decode_manifest(data: bytes) -> Manifest:
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a whole file or nothing: a crash at any instant leaves the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{threading.get_native_id()}")
     with temporary.open("wb") as file:
         file.write(data)
         file.flush()

@@ -35,7 +35,7 @@ HOMES: dict[str, set[str]] = {
     "multiaddr": {"p2p"},
     "starlette": {"rpc"},
     "hypercorn": {"rpc"},
-    "prometheus_client": {"rpc"},
+    "prometheus_client": {"rpc", "cli/worker_metrics.py"},
     "httpx": {"solvent"},
     "wsproto": {"solvent"},
     "mnemonic": {"solvent/keys.py"},

@@ -33,6 +33,10 @@ Work = Callable[[], bool]
 class Jobs(Protocol):
     """Runs the jobs of a worker; tests run them at once, in the turn itself."""
 
+    @property
+    def heavy(self) -> int:
+        """How many heavy jobs run now."""
+
     def run(self, task: bytes, work: Work, heavy: bool = False) -> bool:
         """Begin a job, unless the task has one or there is no place. Whether something was done already."""
 
@@ -62,7 +66,7 @@ class ThreadedJobs:
 
     @property
     def heavy(self) -> int:
-        """How many heavy jobs run now."""
+        """See `Jobs`."""
         return sum(heavy for _, heavy in list(self._running.values()))
 
     def run(self, task: bytes, work: Work, heavy: bool = False) -> bool:

@@ -16,6 +16,8 @@ import numpy as np
 
 from ml.artifacts import ArtifactError, CheckpointStore, Layout, decode_tensors, file_limit, write_atomically
 from ml.data import data_tree_of
+from ml.devices import open_backend
+from ml.executor import Executor
 from ml.proof import Blobs, state_layout
 from ml.replay import Inputs, StepRunner
 from ml.workers.limits import BLOBS, TaskRefused, compute_need, data_layout
@@ -26,6 +28,7 @@ from runtime.pallets.tasks import TaskSpec, segment_job
 from runtime.trees import PADDING
 from runtime.vm.check import CheckedProgram, check_program, decode_program
 from runtime.vm.job import Job
+
 
 @dataclass(frozen=True)
 class Materials:
@@ -38,6 +41,7 @@ class Materials:
     inputs: Inputs
     folder: Path
     threads: int = 1
+    device: str = "cpu"
 
     @property
     def layout(self) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -51,15 +55,19 @@ class Materials:
     @cached_property
     def trainer(self) -> StepRunner:
         """Runs training steps (segments from 1 on)."""
-        return StepRunner(self.program, self._job(1), self.inputs, self.threads)
+        return self._runner(self.program, 1, self.threads)
 
     @cached_property
     def initializer(self) -> StepRunner:
         """Runs the init program (segment 0)."""
-        return StepRunner(self.init_program, self._job(0), self.inputs, 1)
+        return self._runner(self.init_program, 0, 1)
 
     def runner(self, segment: int) -> StepRunner:
         return self.trainer if segment else self.initializer
+
+    def _runner(self, program: CheckedProgram, segment: int, threads: int) -> StepRunner:
+        executor = Executor(program, backend=open_backend(self.device, threads))
+        return StepRunner(program, self._job(segment), self.inputs, executor=executor)
 
     def _job(self, segment: int) -> Job:
         """A job with the task's seed, data and scalars; its start state does not matter to a runner."""
@@ -110,4 +118,5 @@ def fetch_materials(
     session.room.admit(task, compute_need(spec, programs, state_layout(programs[0]) if trains else None), is_taken)
     inputs = fetch_inputs(session.chain, spec, session.folder / BLOBS)
     threads = max(1, min(session.threads, os.cpu_count() or 1))
-    return Materials(task, spec, programs[0], programs[1], inputs, session.folder / task.hex(), threads)
+    folder = session.folder / task.hex()
+    return Materials(task, spec, programs[0], programs[1], inputs, folder, threads, session.device)

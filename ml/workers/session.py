@@ -60,6 +60,7 @@ class Session:
     jobs: Jobs
     threads: int = 1
     """Of the kernels, in each job."""
+    device: str = "cpu"
     stopped: Callable[[], bool] = lambda: False
     limits: Limits = UNLIKELY_REACHED
     figures: Figures = field(default_factory=Figures)
@@ -112,6 +113,8 @@ def claim_folder(folder: Path) -> Iterator[None]:
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
+        for half_written in folder.glob("*/.*"):  # by a process that was killed: nobody else writes here
+            half_written.unlink()
         yield
 
 

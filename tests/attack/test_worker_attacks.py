@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import threading
 from pathlib import Path
 
 import pytest
 
+from ml.workers.jobs import ThreadedJobs
 from ml.workers.training import Trainer
 from runtime.pallets import disputes
 from tests.scenarios.market import Market
 from tests.scenarios.tiny import tiny_task
 from tests.support.chain import account
 
+SECONDS = 60.0
+
 
 def test_a_solver_in_a_long_training_still_answers_disputes_about_its_other_tasks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ml.workers.solver.GLANCE_SECONDS", -1.0)
     market = Market(tmp_path)
     market.verifier("//Verifier1")
-    market.solver("//Solver1")
+    solver = market.solver("//Solver1")
     first = market.submit(tiny_task())
     market.run(lambda: market.task(first).status == "auditing")
     second = market.submit(tiny_task(1))
-    answered: list[int] = []
-    train = Trainer.train
+    market.run_until(second, "training")
+    training, over = threading.Event(), threading.Event()
 
-    def train_while_disputed(trainer: Trainer) -> bool:
-        """The dispute comes when training has begun and the worker sees to nothing else."""
-        market.chain.chain.submit("//Mallory", disputes.Open(first, 1))
-        done = train(replace(trainer))
-        answered.append(market.dispute().moves)
-        return done
+    def train_for_long(trainer: Trainer) -> bool:
+        """As a training that is told to stop in the end."""
+        training.set()
+        assert over.wait(SECONDS)
+        return False
 
-    monkeypatch.setattr(Trainer, "train", train_while_disputed)
-    market.run(lambda: bool(answered))
+    monkeypatch.setattr(Trainer, "train", train_for_long)
+    runner = ThreadedJobs(1, solver.session.journal)
+    object.__setattr__(solver.session, "jobs", runner)
+    solver.turn()
+    assert training.wait(SECONDS)
+    market.chain.chain.submit("//Mallory", disputes.Open(first, 1))
+    for _ in range(4):
+        solver.turn()
+        runner.rest(SECONDS)
+        if market.dispute().moves == 2:
+            break
     assert market.dispute().defender == account("//Solver1")
-    assert market.task(second).status == "proved"
-    assert answered == [2], "the root, and what it reveals: then it is the challenger's turn"
+    assert market.task(second).status == "training"
+    assert market.dispute().moves == 2, "the root, and what it reveals: then it is the challenger's turn"
+    over.set()
+    runner.stop()

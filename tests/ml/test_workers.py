@@ -5,21 +5,22 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from ml.artifacts import ArtifactError, encode_tensors
 from ml.workers.journal import Journal
-from ml.workers.materials import TaskRefused, fetch_inputs, fetch_materials
+from ml.workers.materials import fetch_inputs
 from ml.workers.session import CallFailed, FolderInUse, Session, claim_folder, run
 from runtime.codec import replace
 from runtime.commitments import tensor_root
 from runtime.errors import ProgramError
 from runtime.pallets import tasks
 from solvent.client import NodeUnreachable
-from tests.scenarios.market import DirectChain
-from tests.scenarios.tiny import program_bytes, tiny_task
+from tests.scenarios.market import AtOnce, DirectChain
+from tests.scenarios.tiny import tiny_task
 from tests.support.chain import seed
 
 
@@ -29,7 +30,9 @@ class Script:
     def __init__(self, *turns: Exception | None) -> None:
         self.turns = list(turns)
         self.journal = Journal("script", as_json=True, stream=io.StringIO())
-        self.session = Session(DirectChain(), seed("//Solver1"), Path(), self.journal, 1, lambda: not self.turns)
+        self.session = Session(
+            DirectChain(), seed("//Solver1"), Path(), self.journal, AtOnce(), stopped=lambda: not self.turns
+        )
 
     def turn(self) -> bool:
         error = self.turns.pop(0)
@@ -41,20 +44,35 @@ class Script:
         """Nothing to do."""
 
 
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ml.workers.session.time.sleep", lambda seconds: None)
-
-
 def test_a_worker_outlives_a_node_that_comes_back() -> None:
     worker = Script(NodeUnreachable("gone"), NodeUnreachable("gone"), None)
     run(worker)
     assert worker.journal.names() == ["node_away", "node_back"]
 
 
-def test_a_worker_gives_up_on_a_node_that_stays_away() -> None:
+def test_a_worker_gives_up_on_a_node_that_stays_away_longer_than_it_was_told_to_wait() -> None:
     with pytest.raises(NodeUnreachable):
         run(Script(*[NodeUnreachable("gone")] * 3), patience=-1.0)
+
+
+def test_without_such_a_limit_a_worker_waits_longer_and_longer_and_says_so_once() -> None:
+    worker = Script(*[NodeUnreachable("gone")] * 40, None)
+    rests: list[float] = []
+    object.__setattr__(worker.session, "jobs", Resting(rests))
+    run(worker)
+    assert worker.journal.names() == ["node_away", "node_back"]
+    assert rests[:4] == [1.0, 1.0, 1.0, 1.0], "pauses of 1, 2 and more seconds, taken a second at a time"
+    assert 30 * 35 < sum(rests) < 30 * 40
+
+
+class Resting(AtOnce):
+    """Notes how long the worker rests, and returns at once."""
+
+    def __init__(self, rests: list[float]) -> None:
+        self.rests = rests
+
+    def rest(self, seconds: float) -> None:
+        self.rests.append(seconds)
 
 
 def test_a_second_worker_with_the_same_key_is_kept_out_until_the_first_ends(tmp_path: Path) -> None:
@@ -84,6 +102,8 @@ def test_events_are_json_lines_for_programs_and_short_lines_for_people() -> None
         Journal("solver", as_json, stream).event("checkpoint", step=3, loss=0.25, root="ab" * 32)
     event = json.loads(streams[0].getvalue())
     assert (event["event"], event["step"], event["loss"], event["root"]) == ("checkpoint", 3, 0.25, "ab" * 32)
+    assert (event["level"], event["logger"], event["message"]) == ("info", "solvent.worker.solver", "checkpoint")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", event["time"])
     assert "step=3  loss=0.25  root=abababababab…" in streams[1].getvalue()
 
 
@@ -135,16 +155,8 @@ def test_a_wrong_table_of_scalars_is_refused(tmp_path: Path) -> None:
         fetch_inputs(chain, replace(tiny.spec, scalars_blob=blob), tmp_path)
 
 
-def test_data_too_large_for_this_worker_are_refused_before_they_are_fetched(tmp_path: Path) -> None:
-    spec = tiny_task().spec
-    greedy = replace(spec, data=replace(spec.data, sample_count=2**40))
-    with pytest.raises(TaskRefused, match="at most"):
-        fetch_inputs(DirectChain(), greedy, tmp_path)
-
-
-def test_a_program_too_large_for_this_worker_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tiny = tiny_task()
-    programs = {checked.root: program_bytes(checked) for checked in (tiny.program, tiny.init_program)}
-    monkeypatch.setattr("ml.workers.materials.MAX_STEP_BYTES", 1000)
-    with pytest.raises(TaskRefused, match="bytes of values"):
-        fetch_materials(chain_with_blobs(), lambda _, root: programs[root], bytes(32), tiny.spec, tmp_path)
+def test_a_loss_that_is_no_number_is_json_all_the_same() -> None:
+    stream = io.StringIO()
+    Journal("solver", True, stream).warn("progress", loss=float("nan"))
+    event = json.loads(stream.getvalue(), parse_constant=pytest.fail)
+    assert (event["level"], event["loss"]) == ("warning", "nan")

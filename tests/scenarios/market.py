@@ -14,6 +14,7 @@ from typing import Any
 
 from ml.workers.jobs import Work
 from ml.workers.journal import Journal
+from ml.workers.limits import UNLIKELY_REACHED, Limits
 from ml.workers.registration import Offer
 from ml.workers.session import Session, Worker
 from ml.workers.solver import Solver
@@ -84,6 +85,8 @@ class DirectChain:
 class AtOnce:
     """Runs a worker's jobs in its turns, so that a story is told in the same order every time."""
 
+    heavy = 0
+
     def run(self, task: bytes, work: Work, heavy: bool = False) -> bool:
         return work()
 
@@ -102,13 +105,20 @@ class Market:
     chain: DirectChain = field(default_factory=DirectChain)
     workers: dict[str, Worker] = field(default_factory=dict)
 
-    def session(self, suri: str, role: str) -> Session:
+    def session(self, suri: str, role: str, limits: Limits = UNLIKELY_REACHED) -> Session:
         journal = Journal(role, stream=io.StringIO())
-        return Session(self.chain, seed(suri), self.folder / suri.strip("/"), journal, AtOnce())
+        return Session(self.chain, seed(suri), self.folder / suri.strip("/"), journal, AtOnce(), limits=limits)
 
-    def solver(self, suri: str, strategy: str = "honest", price: int = 10, step: int | None = None) -> Solver:
+    def solver(
+        self,
+        suri: str,
+        strategy: str = "honest",
+        price: int = 10,
+        step: int | None = None,
+        limits: Limits = UNLIKELY_REACHED,
+    ) -> Solver:
         """Let a solver join, registered at once."""
-        worker = Solver(self.session(suri, "solver"), Offer(price, BOND), SolverStrategy(strategy, step))
+        worker = Solver(self.session(suri, "solver", limits), Offer(price, BOND), SolverStrategy(strategy, step))
         return self._join(suri, worker)
 
     def verifier(self, suri: str, strategy: str = "honest") -> Verifier:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import signal
 import subprocess
 import time
@@ -46,9 +47,9 @@ def answers(client: Client) -> bool:
     return True
 
 
-def submit_long_task(client: Client) -> bytes:
+def submit_long_task(client: Client, salt: int = 0) -> bytes:
     """A tiny model trained for several seconds."""
-    tiny = tiny_task()
+    tiny = tiny_task(salt)
     scalars = tiny.scalars_blob[:4] * STEPS
     root = tensor_root(scalars)
     longer = {"steps": STEPS, "scalar_rows": STEPS, "checkpoint_interval": INTERVAL, "audits": 2}
@@ -76,7 +77,7 @@ def test_a_solver_killed_in_training_and_a_restarted_node_cost_no_task(family: F
 
 def tell_of_a_crash(client: Client, family: Family, tmp_path: Path, port: int) -> None:
     wait(lambda: answers(client))
-    common = ("--url", client.url, "--work-dir", str(tmp_path / "workers"), "--json-log")
+    common = ("--url", client.url, "--work-dir", str(tmp_path / "workers"), "--log-format", "json")
     family.start("verifier", "worker", "verifier", "--suri", "//Verifier", *common)
     solver = family.start("solver", "worker", "solver", "--suri", "//Solver", *common)
     name = submit_long_task(client)
@@ -99,6 +100,38 @@ def tell_of_a_crash(client: Client, family: Family, tmp_path: Path, port: int) -
     assert next(event["step"] for event in events if event["event"] == "resumed") >= INTERVAL
     task: Task = client.read(tasks.TASKS, name)
     assert (task.attempt, task.slashes) == (1, ())
+
+
+@pytest.mark.slow
+def test_workers_killed_at_random_moments_cost_no_task(family: Family, tmp_path: Path) -> None:
+    """Twelve times one of two workers is killed, wherever it is: fetching, training two tasks, uploading, replaying."""
+    port = free_port()
+    start_node(family, tmp_path, port)
+    with Client(f"http://127.0.0.1:{port}", patience=5.0) as client:
+        wait(lambda: answers(client))
+        common = ("--url", client.url, "--work-dir", str(tmp_path / "workers"), "--log-format", "json", "--jobs", "2")
+
+        def start(role: str) -> Child:
+            return family.start(role, "worker", role, "--suri", f"//{role.title()}", *common)
+
+        running = {role: start(role) for role in ("solver", "verifier")}
+        names = [submit_long_task(client, salt) for salt in (1, 2)]
+        chance = random.Random(7)
+        for number in range(12):
+            role = ("solver", "solver", "verifier")[number % 3]
+            time.sleep(chance.uniform(0.1, 5.0))  # not a wait for anything: the moment of the kill
+            running[role].signal(signal.SIGKILL)
+            running[role].process.wait()
+            running[role] = start(role)
+
+        def settled() -> bool:
+            return all(client.read(tasks.TASKS, name).status == "settled" for name in names)
+
+        wait(settled, 240.0, lambda: running["solver"].tail() + running["verifier"].tail())
+        for name in names:
+            task: Task = client.read(tasks.TASKS, name)
+            assert (task.attempt, task.slashes) == (1, ())
+        assert not list(tmp_path.glob("workers/**/.*")), "a half-written file was left behind"
 
 
 def test_children_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
