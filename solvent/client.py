@@ -1,4 +1,4 @@
-"""`Client`: a program's view of a node. Synchronous; one client may be used by one thread at a time.
+"""`Client`: a program's view of a node. Synchronous; threads may share one, and its account's nonces do not clash.
 
 Reads go through the runtime's own storage descriptors, so values come back with their types::
 
@@ -11,6 +11,7 @@ An extrinsic is *submitted* when the pool has it and *included* when a block doe
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -101,6 +102,7 @@ class Client:
         """``timeout`` bounds one request, ``patience`` how long an unreachable node is retried, both in seconds."""
         self._transport, self._timeout = Transport(url, timeout, patience), timeout
         self._known_facts: _ChainFacts | None = None
+        self._signing = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -210,9 +212,10 @@ class Client:
         `NodeUnreachable`.
         """
         for attempt in range(5):
-            submitted = self._sign(seed, pallet, args, tip, anchor)
             try:
-                self._hand_in(submitted)
+                with self._signing:
+                    submitted = self._sign(seed, pallet, args, tip, anchor)
+                    self._hand_in(submitted)
                 return submitted
             except SubmissionRefused as error:
                 # Somebody else used the nonce in between: sign with the next one.

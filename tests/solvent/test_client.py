@@ -6,6 +6,7 @@ import http.server
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -331,3 +332,11 @@ def test_health_and_a_body_that_is_too_big(client: Client) -> None:
 
 def test_a_node_config_takes_the_development_chain_by_default(tmp_path: Path) -> None:
     assert NodeConfig(tmp_path).genesis["id"] == "dev"
+
+
+def test_threads_that_share_a_client_and_an_account_do_not_use_a_nonce_twice(tmp_path: Path) -> None:
+    bob = public_key(BOB)
+    with running_node(tmp_path) as (_, client), ThreadPoolExecutor(8) as threads:
+        sent = list(threads.map(lambda n: client.submit(ALICE, "balances", balances.Transfer(bob, n + 1)), range(24)))
+        assert sorted(one.nonce for one in sent) == list(range(24))
+        assert all(outcome.ok for outcome in threads.map(client.wait, sent))
