@@ -2,11 +2,11 @@
 
 `capture_task` traces one training step of an unmodified ``nn.Module`` with its loss (forward and backward, under fake
 tensors, nothing is computed) and lowers it by the rules of ``ml.lowering``. The optimizer's update is written down
-directly, one ``sgd`` node per parameter, with the learning rate read from the table of step scalars. The result is
+directly, one node per parameter, with the learning rate read from the table of step scalars. The result is
 three programs: initialisation, one training step, and evaluation (logits of a batch).
 
 State names: ``model.<name>`` for parameters and buffers, ``momentum.<name>`` for SGD's momentum, ``mean.<name>`` and
-``square.<name>`` for Adam's moments.
+``square.<name>`` for Adam's moments, ``largest.<name>`` for AMSGrad's largest second moment.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from ml.builder import Builder, Ref, Refused, UnsupportedOperator
 from ml.initial import Draw, Normal, Uniform, UnsupportedInitialiser, initialise
 from ml.locations import BACKWARD, locate, locate_error
-from ml.lowering import RULES, Application
+from ml.lowering import RULES, Application, spread
 from ml.lowering.views import OF_DTYPE
-from ml.optimizers import Optimizer, UnsupportedOptimizer, read_optimizer
+from ml.optimizers import Optimizer, Rates, read_optimizer
 from runtime.vm.check import CheckedProgram, check_program
 from runtime.vm.job import Field
 from runtime.vm.program import Input, Program
@@ -68,7 +68,7 @@ def capture_task(
     *,
     batch_size: int,
     steps: int,
-    learning_rates: Sequence[float] | None = None,
+    learning_rates: Rates | None = None,
     preprocess: Preprocess | None = None,
     initial: Mapping[str, tuple[float, float] | Draw] | None = None,
     evaluation_batch: int | None = None,
@@ -77,23 +77,21 @@ def capture_task(
     """Capture the training of ``model`` on batches of ``fields``: the first is the input, the second the target.
 
     ``preprocess`` turns a batch of the input field into what the model takes; by default u8 becomes f32 times 1/255.
-    ``learning_rates`` holds one rate per step, else the optimizer's own is used throughout. ``initial`` gives
+    ``learning_rates`` holds a rate per step, or a sequence of one for each parameter group, else the optimizer's own
+    are used throughout. ``initial`` gives
     (low, high) of a uniform distribution, or a `Normal`, by parameter name, where the module's default is not meant.
     ``clip_norm`` bounds the norm of all gradients together. Raises `UnsupportedOperator`, `UnsupportedOptimizer` or
     `UnsupportedInitialiser`, naming what and where.
     """
-    settings = read_optimizer(optimizer, model, clip_norm)
+    settings = read_optimizer(optimizer, model, clip_norm, steps, learning_rates)
     prepare = preprocess or scale_bytes
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    rates = [settings.first.rate] * steps if learning_rates is None else list(learning_rates)
-    if len(rates) != steps:
-        raise UnsupportedOptimizer(f"{len(rates)} learning rates for {steps} steps")
     return CapturedTask(
         train=_train_program(model, loss, fields, batch_size, prepare, settings, tensors),
         init=_init_program(model, settings, tensors, {name: _draw(given) for name, given in (initial or {}).items()}),
         evaluation=_evaluation_program(model, fields[0], evaluation_batch or batch_size, prepare, tensors),
-        scalar_names=settings.scalar_names(),
-        scalars=settings.table(rates),
+        scalar_names=tuple(settings.columns),
+        scalars=settings.table(),
         model_tensors={f"model.{name}": name for name in sorted(tensors)},
     )
 
@@ -151,7 +149,7 @@ def _train_program(
         return [value, *gradients, *(state[name] for name in buffers)]
 
     batch = [_batch_input(field, batch_size) for field in fields[:2]]
-    scalars = [Input(kind="scalar", name=name, dtype="f32", shape=()) for name in settings.scalar_names()]
+    scalars = [Input(kind="scalar", name=name, dtype="f32", shape=()) for name in settings.columns]
     builder = Builder([*_state_inputs(tensors, settings.buffers()), *batch, *scalars, KEY])
     numbers = {source.name: Ref(value) for value, source in enumerate(builder.inputs)}
     was_training = model.training
@@ -315,6 +313,7 @@ class _Walk:
             if isinstance(written, torch.fx.Node):
                 self.results[written] = lowered[position]
         if isinstance(result, Tensor):
+            lowered = spread(self.builder, lowered, shape)
             found = self.builder.dtype(lowered), self.builder.shape(lowered)
             assert found == (OF_DTYPE[result.dtype], shape), f"{name} gives {shape}, its rule {found}"
         return lowered

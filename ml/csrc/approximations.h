@@ -1,4 +1,4 @@
-/* tanh, sigmoid, erf, GELU, its slope, rsqrt: the f64 programs of runtime/vm/approximations.py, operation for operation,
+/* tanh, sigmoid, erf, GELU, its slope, rsqrt, sine, cosine: the f64 programs of runtime/vm/approximations.py, operation for operation,
  * each result rounded once to float. Loops are plain so that the compiler widens them; a NaN stays one throughout. */
 
 INLINE double growth_of(double x, double *scale) {
@@ -104,3 +104,29 @@ INLINE float gelu_slope_one(float x) {
 }
 
 INLINE float rsqrt_one(float x) { return (float)(1.0 / sqrt((double)x)); }
+
+/* sin(x + quarters pi/2). */
+INLINE float turned_one(float x, uint64_t quarters) {
+    double a = (double)x, size = a < 0.0 ? -a : a;
+    a = size < 0x1p31 ? a : from_bits64(0x7ff8000000000000ull);
+    double k = a * 0x1.45f306dc9c883p-1 + 0x1.8p52;
+    uint64_t quadrant = to_bits64(k) + quarters;
+    k -= 0x1.8p52;
+    double r = ((a - k * 0x1.921fb00000000p+0) - k * 0x1.5110b00000000p-22) - k * 0x1.18469898cc517p-44, s = r * r;
+    double sine = 0x1.6124613a86d09p-33, cosine = -0x1.93974a8c07c9dp-37;
+    sine = sine * s + -0x1.ae64567f544e4p-26;
+    sine = sine * s + 0x1.71de3a556c734p-19;
+    sine = sine * s + -0x1.a01a01a01a01ap-13;
+    sine = sine * s + 0x1.1111111111111p-7;
+    sine = sine * s + -0x1.5555555555555p-3;
+    sine = sine * s + 1.0;
+    cosine = cosine * s + 0x1.1eed8eff8d898p-29;
+    cosine = cosine * s + -0x1.27e4fb7789f5cp-22;
+    cosine = cosine * s + 0x1.a01a01a01a01ap-16;
+    cosine = cosine * s + -0x1.6c16c16c16c17p-10;
+    cosine = cosine * s + 0x1.5555555555555p-5;
+    cosine = cosine * s + -0.5;
+    cosine = cosine * s + 1.0;
+    double result = quadrant & 1 ? cosine : r * sine;
+    return (float)(quadrant & 2 ? -result : result);
+}

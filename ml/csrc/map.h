@@ -4,7 +4,8 @@
 enum map_code {
     MAP_ADD, MAP_SUB, MAP_MUL, MAP_DIV, MAP_MAX, MAP_MIN, MAP_EQUAL, MAP_LESS, MAP_LESS_EQUAL, MAP_NEG, MAP_ABS, MAP_SQRT,
     MAP_RSQRT, MAP_EXP, MAP_LOG, MAP_TANH, MAP_SIGMOID, MAP_ERF, MAP_GELU, MAP_GELU_SLOPE, MAP_SELECT_F32, MAP_SELECT_I32,
-    MAP_I32_TO_F32, MAP_F32_TO_I32, MAP_ADD_I32, MAP_SUB_I32, MAP_MUL_I32, MAP_EQUAL_I32, MAP_LESS_I32
+    MAP_I32_TO_F32, MAP_F32_TO_I32, MAP_ADD_I32, MAP_SUB_I32, MAP_MUL_I32, MAP_EQUAL_I32, MAP_LESS_I32,
+    MAP_SIN, MAP_COS
 };
 enum { MAP_SLOTS = SOLVENT_INPUTS + 32 };
 
@@ -74,6 +75,8 @@ static void map_step(int code, const void *const read[3], void *to, int64_t n) {
         case MAP_ERF: MAP_UNARY(float, float, erf_one(x))
         case MAP_GELU: MAP_UNARY(float, float, gelu_one(x))
         case MAP_GELU_SLOPE: MAP_UNARY(float, float, gelu_slope_one(x))
+        case MAP_SIN: MAP_UNARY(float, float, turned_one(x, 0))
+        case MAP_COS: MAP_UNARY(float, float, turned_one(x, 1))
         case MAP_SELECT_F32:
         case MAP_SELECT_I32: {
             const int32_t *condition = read[0];

@@ -5,7 +5,22 @@ arguments, in which every tensor is already a `Ref`, and returns the `Ref` (or t
 no rule is refused by name, with the line of the user's code that asked for it.
 """
 
-from ml.lowering import attention, convolution, elementwise, losses, norms, sums, views
-from ml.lowering.base import RULES, Application
+from ml.lowering import (
+    activations,
+    attention,
+    convolution,
+    elementwise,
+    indexing,
+    losses,
+    norms,
+    pooling,
+    powers,
+    sums,
+    views,
+)
+from ml.lowering.base import RULES, Application, spread
 
-__all__ = ["RULES", "Application", "attention", "convolution", "elementwise", "losses", "norms", "sums", "views"]
+__all__ = [
+    "RULES", "Application", "activations", "attention", "convolution", "elementwise", "indexing", "losses", "norms",
+    "pooling", "powers", "spread", "sums", "views",
+]  # fmt: skip

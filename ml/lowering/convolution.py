@@ -1,17 +1,15 @@
-"""Convolutions of one and two dimensions, pooling, and their gradients."""
+"""Convolutions of one and two dimensions, and their gradients."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ml.builder import Builder, Ref, Shape
-from ml.lowering.base import Application, first, lowers, require
+from ml.lowering.base import Application, lowers, require
 from ml.lowering.sums import sum_over
 from ml.lowering.views import join
-from runtime.commitments import element_count
 
 
 def pair(value: Any) -> tuple[int, int]:
@@ -157,129 +155,3 @@ def convolution_backward(builder: Builder, node: Application) -> tuple[Ref | Non
     if wanted[2]:
         result[2] = sum_over(builder, gradient, [axis for axis in range(rank) if axis != 1])
     return result[0], result[1], result[2]
-
-
-# -- Pooling ----------------------------------------------------------------------------------------------------------
-
-
-def _pool_attributes(node: Application, at: int, out: Shape) -> tuple[int, ...]:
-    """The attributes of ``max_pool`` from kernel, stride, padding and distance, which begin at argument ``at``."""
-    kernel = pair(node.args[at])
-    stride = pair(node.argument(at + 1, "stride") or kernel)
-    padding, apart = pair(node.argument(at + 2, "padding", 0)), pair(node.argument(at + 3, "dilation", 1))
-    require(padding == (0, 0) or apart == (1, 1), "padding with dilation")
-    return (*out, *kernel, *stride, *padding, *apart)
-
-
-@lowers("aten.max_pool2d_with_indices.default")
-def max_pool(builder: Builder, node: Application) -> tuple[Ref, Ref]:
-    require(len(builder.shape(first(node))) == 4, "pooling without a batch dimension")
-    out = node.shapes[0][2:]
-    values, places = builder.emit_all("max_pool", [first(node)], _pool_attributes(node, 1, out))
-    return values, places
-
-
-@lowers("aten.max_pool2d_with_indices_backward.default")
-def max_pool_backward(builder: Builder, node: Application) -> Ref:
-    gradient, source, places = node.args[0], node.args[1], node.args[-1]
-    attributes = _pool_attributes(node, 2, builder.shape(gradient)[2:])
-    return builder.emit("max_pool_backward", [gradient, places], (*attributes, *builder.shape(source)[2:]))
-
-
-def _average(builder: Builder, node: Application, at: int, shape: Shape) -> tuple[Geometry, Ref, Ref | None]:
-    """(the windows, their weights, how many elements each covers where that differs) of an average pool."""
-    kernel = pair(node.args[at])
-    stride, padding = pair(node.argument(at + 1, "stride") or kernel), pair(node.argument(at + 2, "padding", 0))
-    divisor = node.argument(at + 5, "divisor_override")
-    require(not node.argument(at + 3, "ceil_mode", False), "average pooling with ceil_mode")
-    geometry = Geometry(stride, padding, (1, 1), shape[1])
-    window = (shape[1], 1, *kernel)
-    if padding == (0, 0) or node.argument(at + 4, "count_include_pad", True) or divisor:
-        return geometry, builder.constant(1 / (divisor or element_count(kernel)), window), None
-    ones = builder.constant(1.0, window)
-    return geometry, ones, geometry.forward(builder, builder.constant(1.0, (1, *shape[1:])), ones)
-
-
-@lowers("aten.avg_pool2d.default")
-def average_pool(builder: Builder, node: Application) -> Ref:
-    geometry, weights, counts = _average(builder, node, 1, builder.shape(first(node)))
-    summed = geometry.forward(builder, first(node), weights)
-    return summed if counts is None else builder.emit("div", [summed, counts])
-
-
-@lowers("aten.avg_pool2d_backward.default")
-def average_pool_backward(builder: Builder, node: Application) -> Ref:
-    gradient, shape = node.args[0], builder.shape(node.args[1])
-    geometry, weights, counts = _average(builder, node, 2, shape)
-    if counts is not None:
-        gradient = builder.emit("div", [gradient, counts])
-    return geometry.input_gradient(builder, gradient, weights, shape)
-
-
-def _even(shape: Shape, out: Shape) -> tuple[int, int]:
-    """The window of an adaptive pool whose windows are all alike."""
-    kernel = []
-    for size, wanted in zip(shape[-2:], out[-2:], strict=True):
-        require(size % wanted == 0, f"adaptive pooling from {shape[-2:]} to {tuple(out[-2:])}: no divisor")
-        kernel.append(size // wanted)
-    return kernel[0], kernel[1]
-
-
-@lowers("aten._adaptive_avg_pool2d.default")
-def adaptive_average(builder: Builder, node: Application) -> Ref:
-    shape = builder.shape(first(node))
-    kernel = _even(shape, node.shape)
-    geometry = Geometry(kernel, (0, 0), (1, 1), shape[1])
-    return geometry.forward(builder, first(node), builder.constant(1 / element_count(kernel), (shape[1], 1, *kernel)))
-
-
-@lowers("aten._adaptive_avg_pool2d_backward.default")
-def adaptive_average_backward(builder: Builder, node: Application) -> Ref:
-    gradient, shape = node.args[0], builder.shape(node.args[1])
-    kernel = _even(shape, builder.shape(gradient))
-    parts = builder.emit("mul", [gradient, builder.constant(1 / element_count(kernel))])
-    count, channels, rows, columns = builder.shape(gradient)
-    wide = builder.reshape(parts, (count, channels, rows, 1, columns, 1))
-    repeated = builder.expand(wide, (count, channels, rows, kernel[0], columns, kernel[1]))
-    return builder.reshape(repeated, shape)
-
-
-@lowers("aten.adaptive_max_pool2d.default")
-def adaptive_max(builder: Builder, node: Application) -> tuple[Ref, Ref]:
-    shape, out = builder.shape(first(node)), node.shapes[0]
-    kernel = _even(shape, out)
-    values, places = builder.emit_all("max_pool", [first(node)], (*out[-2:], *kernel, *kernel, 0, 0, 1, 1))
-    return values, places
-
-
-@lowers("aten.adaptive_max_pool2d_backward.default")
-def adaptive_max_backward(builder: Builder, node: Application) -> Ref:
-    gradient, source, places = node.args
-    shape, out = builder.shape(source), builder.shape(gradient)
-    kernel = _even(shape, out)
-    attributes = (*out[-2:], *kernel, *kernel, 0, 0, 1, 1, *shape[-2:])
-    return builder.emit("max_pool_backward", [gradient, places], attributes)
-
-
-@lowers("aten.upsample_nearest2d.default")
-def upsample(builder: Builder, node: Application) -> Ref:
-    source, shape = first(node), builder.shape(first(node))
-    count, channels, rows, columns = shape
-    scale = _multiples(shape, node.shape)
-    wide = builder.reshape(source, (count, channels, rows, 1, columns, 1))
-    return builder.reshape(builder.expand(wide, (count, channels, rows, scale[0], columns, scale[1])), node.shape)
-
-
-@lowers("aten.upsample_nearest2d_backward.default")
-def upsample_backward(builder: Builder, node: Application) -> Ref:
-    gradient, shape = node.args[0], tuple(node.args[2])
-    count, channels, rows, columns = shape
-    scale = _multiples(shape, builder.shape(gradient))
-    split = builder.reshape(gradient, (count, channels, rows, scale[0], columns, scale[1]))
-    return builder.reshape(sum_over(builder, split, [3, 5]), shape)
-
-
-def _multiples(small: Sequence[int], large: Sequence[int]) -> tuple[int, int]:
-    for size, wide in zip(small[-2:], large[-2:], strict=True):
-        require(wide % size == 0, f"upsampling from {tuple(small[-2:])} to {tuple(large[-2:])}, which is no multiple")
-    return large[-2] // small[-2], large[-1] // small[-1]

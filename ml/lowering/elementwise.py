@@ -1,13 +1,11 @@
-"""Element-wise arithmetic, comparisons, choices, and activations with their gradients."""
+"""Element-wise arithmetic, comparisons, choices and roundings."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 
 from ml.builder import Builder, Ref
-from ml.lowering.base import RULES, Application, first, integer, lowers, require, spread, tensor
+from ml.lowering.base import RULES, Application, first, integer, lowers, require, tensor
 from runtime.vm.opcodes import Opcode
 
 
@@ -39,7 +37,7 @@ def _enter_binary(name: str, op: str, *, swap: bool = False, comparison: bool = 
             result = builder.emit("equal", [builder.emit("less", [pair[1], pair[0]]), integer(builder, 0)])
         else:
             result = builder.emit(op, pair)
-        return spread(builder, builder.note_bool(result) if comparison else result, node.shape)
+        return builder.note_bool(result) if comparison else result
 
     RULES[name] = rule
 
@@ -63,21 +61,34 @@ for _kind in ("Tensor", "Scalar"):
 
 def _enter_unary(name: str, op: str | Opcode) -> None:
     def rule(builder: Builder, node: Application) -> Ref:
-        source = _float(builder, node)
+        source = as_float(builder, node)
         return builder.emit(op, [source]) if isinstance(op, str) else builder.step(op, source)
 
     RULES[f"aten.{name}.default"] = rule
 
 
-for _op in ("neg", "abs", "sqrt", "exp", "log", "relu"):
+for _op in ("sqrt", "exp", "log", "relu"):
     _enter_unary(_op, _op)
 _enter_unary("rsqrt", Opcode.RSQRT_F32)
 _enter_unary("tanh", Opcode.TANH_F32)
 _enter_unary("sigmoid", Opcode.SIGMOID_F32)
 _enter_unary("erf", Opcode.ERF_F32)
+_enter_unary("sin", Opcode.SIN_F32)
+_enter_unary("cos", Opcode.COS_F32)
 
 
-def _float(builder: Builder, node: Application) -> Ref:
+@lowers("aten.neg.default", "aten.abs.default")
+def negative_or_size(builder: Builder, node: Application) -> Ref:
+    source = first(node)
+    if builder.dtype(source) == "f32":
+        return builder.emit("neg" if node.name == "aten.neg.default" else "abs", [source])
+    turned = builder.emit("sub", [integer(builder, 0), source])
+    if node.name == "aten.neg.default":
+        return turned
+    return builder.emit("select", [builder.emit("less", [source, integer(builder, 0)]), turned, source])
+
+
+def as_float(builder: Builder, node: Application) -> Ref:
     ref = first(node)
     return ref if builder.dtype(ref) == "f32" else builder.emit("cast", [ref], [0])
 
@@ -85,7 +96,7 @@ def _float(builder: Builder, node: Application) -> Ref:
 @lowers("aten.ne.Tensor", "aten.ne.Scalar")
 def unequal(builder: Builder, node: Application) -> Ref:
     left, right = operands(builder, node)
-    return spread(builder, negation(builder, builder.emit("equal", [left, right])), node.shape)
+    return negation(builder, builder.emit("equal", [left, right]))
 
 
 def negation(builder: Builder, condition: Ref) -> Ref:
@@ -102,33 +113,19 @@ def logical_not(builder: Builder, node: Application) -> Ref:
 @lowers("aten.logical_and.default", "aten.bitwise_and.Tensor")
 def logical_and(builder: Builder, node: Application) -> Ref:
     require(all(builder.is_bool(ref) for ref in node.args), "and of numbers that are not bool")
-    return spread(builder, builder.note_bool(builder.emit("mul", node.args)), node.shape)
+    return builder.note_bool(builder.emit("mul", node.args))
 
 
 @lowers("aten.logical_or.default", "aten.bitwise_or.Tensor")
 def logical_or(builder: Builder, node: Application) -> Ref:
     require(all(builder.is_bool(ref) for ref in node.args), "or of numbers that are not bool")
     neither = builder.emit("mul", [negation(builder, ref) for ref in node.args])
-    return spread(builder, negation(builder, neither), node.shape)
+    return negation(builder, neither)
 
 
 @lowers("aten.reciprocal.default")
 def reciprocal(builder: Builder, node: Application) -> Ref:
     return builder.emit("div", [builder.constant(1.0), first(node)])
-
-
-@lowers("aten.pow.Tensor_Scalar")
-def power(builder: Builder, node: Application) -> Ref:
-    base, exponent = node.args
-    require(exponent in (-1, -0.5, 0.5, 1, 2, 3), f"no exact power {exponent}; powers are -1, -0.5, 0.5, 1, 2 and 3")
-    if exponent == -1:
-        return builder.emit("div", [builder.constant(1.0), base])
-    if exponent in (0.5, -0.5):
-        return builder.emit("sqrt", [base]) if exponent > 0 else builder.step(Opcode.RSQRT_F32, base)
-    result: Ref = base
-    for _ in range(int(exponent) - 1):
-        result = builder.emit("mul", [result, base])
-    return result
 
 
 @lowers("aten.addcmul.default", "aten.addcdiv.default")
@@ -138,14 +135,14 @@ def add_product(builder: Builder, node: Application) -> Ref:
     product = builder.emit("mul" if node.name == "aten.addcmul.default" else "div", [left, right])
     if value != 1:
         product = builder.emit("mul", [builder.constant(float(value)), product])
-    return spread(builder, builder.emit("add", [start, product]), node.shape)
+    return builder.emit("add", [start, product])
 
 
 @lowers("aten.lerp.Scalar")
 def lerp(builder: Builder, node: Application) -> Ref:
     start, end, weight = node.args
     step = builder.emit("mul", [builder.constant(float(weight)), builder.emit("sub", [end, start])])
-    return spread(builder, builder.emit("add", [start, step]), node.shape)
+    return builder.emit("add", [start, step])
 
 
 @lowers("aten.clamp.default", "aten.hardtanh.default")
@@ -157,16 +154,6 @@ def clamp(builder: Builder, node: Application) -> Ref:
         if bound is not None:
             result = builder.emit(op, [result, tensor(builder, bound)])
     return result
-
-
-@lowers("aten.hardtanh_backward.default")
-def hardtanh_backward(builder: Builder, node: Application) -> Ref:
-    gradient, source, low, high = node.args
-    inside = builder.emit(
-        "mul",
-        [builder.emit("less", [tensor(builder, low), source]), builder.emit("less", [source, tensor(builder, high)])],
-    )
-    return builder.emit("select", [inside, gradient, builder.constant(0.0)])
 
 
 @lowers("aten.sgn.default", "aten.sign.default")
@@ -181,17 +168,14 @@ def sign(builder: Builder, node: Application) -> Ref:
 def masked_fill(builder: Builder, node: Application) -> Ref:
     source, mask, value = node.args
     chosen = [mask, tensor(builder, value, builder.dtype(source)), source]
-    return spread(builder, builder.emit("select", chosen), node.shape)
+    return builder.emit("select", chosen)
 
 
 @lowers("aten.where.self", "aten.where.ScalarOther", "aten.where.ScalarSelf", "aten.where.Scalar")
 def where(builder: Builder, node: Application) -> Ref:
     dtype = "i32" if node.dtype in (torch.int64, torch.int32, torch.bool) else "f32"
     choices = [tensor(builder, argument, dtype) for argument in node.args[1:3]]
-    return spread(builder, builder.emit("select", [node.args[0], *choices]), node.shape)
-
-
-# -- Activations ------------------------------------------------------------------------------------------------------
+    return builder.emit("select", [node.args[0], *choices])
 
 
 def product(builder: Builder, *factors: Ref) -> Ref:
@@ -202,118 +186,42 @@ def product(builder: Builder, *factors: Ref) -> Ref:
     return result
 
 
-@lowers("aten.threshold_backward.default")
-def threshold_backward(builder: Builder, node: Application) -> Ref:
-    gradient, source, threshold = node.args
-    require(threshold == 0, f"threshold {threshold}; only 0 (relu) has a definition")
-    return builder.emit("relu_backward", [gradient, source])
+def choose(builder: Builder, condition: Ref, chosen: Ref | float, other: Ref | float) -> Ref:
+    """``chosen`` where the condition is not 0."""
+    return builder.emit("select", [condition, tensor(builder, chosen), tensor(builder, other)])
 
 
-@lowers("aten.sigmoid_backward.default")
-def sigmoid_backward(builder: Builder, node: Application) -> Ref:
-    gradient, output = node.args
-    return product(builder, gradient, builder.emit("sub", [builder.constant(1.0), output]), output)
+# -- Rounding and division of integers --------------------------------------------------------------------------------
 
 
-@lowers("aten.tanh_backward.default")
-def tanh_backward(builder: Builder, node: Application) -> Ref:
-    gradient, output = node.args
-    square = builder.emit("mul", [output, output])
-    return builder.emit("mul", [gradient, builder.emit("sub", [builder.constant(1.0), square])])
-
-
-@lowers("aten.silu.default")
-def silu(builder: Builder, node: Application) -> Ref:
-    return builder.emit("mul", [first(node), builder.step(Opcode.SIGMOID_F32, first(node))])
-
-
-@lowers("aten.silu_backward.default")
-def silu_backward(builder: Builder, node: Application) -> Ref:
-    """g s (1 + x (1 - s)), s being sigmoid(x)."""
-    gradient, source = node.args
-    one, gate = builder.constant(1.0), builder.step(Opcode.SIGMOID_F32, source)
-    slope = builder.emit("add", [one, builder.emit("mul", [source, builder.emit("sub", [one, gate])])])
-    return product(builder, gradient, gate, slope)
-
-
-_CUBE, _ROOT = 0.044715, math.sqrt(2 / math.pi)
-
-
-@lowers("aten.gelu.default")
-def gelu(builder: Builder, node: Application) -> Ref:
+@lowers("aten.floor.default", "aten.ceil.default", "aten.trunc.default")
+def rounded(builder: Builder, node: Application) -> Ref:
+    """Through integers, where there are any between neighbours; what is beyond 2^23 is whole anyway."""
     source = first(node)
-    if node.kwargs.get("approximate", "none") == "none":
-        return builder.step(Opcode.GELU_F32, source)
-    half = builder.emit("mul", [builder.constant(0.5), source])
-    one = builder.constant(1.0)
-    return builder.emit("mul", [half, builder.emit("add", [one, _gelu_tanh(builder, source)])])
+    whole = builder.emit("cast", [builder.emit("cast", [source], [1])], [0])
+    one, name = builder.constant(1.0), node.name.split(".")[1]
+    if name == "floor":
+        whole = choose(builder, builder.emit("less", [source, whole]), builder.emit("sub", [whole, one]), whole)
+    elif name == "ceil":
+        whole = choose(builder, builder.emit("less", [whole, source]), builder.emit("add", [whole, one]), whole)
+    small = builder.emit("less", [builder.emit("abs", [source]), builder.constant(2.0**23)])
+    return builder.emit("select", [small, whole, source])
 
 
-def _gelu_tanh(builder: Builder, source: Ref) -> Ref:
-    """tanh(sqrt(2 / pi) (x + 0.044715 x^3))."""
-    cube = product(builder, builder.constant(_CUBE), source, source, source)
-    inner = builder.emit("mul", [builder.constant(_ROOT), builder.emit("add", [source, cube])])
-    return builder.step(Opcode.TANH_F32, inner)
-
-
-@lowers("aten.gelu_backward.default")
-def gelu_backward(builder: Builder, node: Application) -> Ref:
-    gradient, source = node.args[:2]
-    if node.kwargs.get("approximate", "none") == "none":
-        return builder.emit("mul", [gradient, builder.step(Opcode.GELU_SLOPE_F32, source)])
-    one, half = builder.constant(1.0), builder.constant(0.5)
-    bent = _gelu_tanh(builder, source)
-    square = product(builder, builder.constant(3 * _CUBE), source, source)
-    inner = builder.emit("mul", [builder.constant(_ROOT), builder.emit("add", [one, square])])
-    steep = builder.emit("sub", [one, builder.emit("mul", [bent, bent])])
-    right = product(builder, half, source, steep, inner)
-    left = builder.emit("mul", [half, builder.emit("add", [one, bent])])
-    return builder.emit("mul", [gradient, builder.emit("add", [left, right])])
-
-
-@lowers("aten.leaky_relu.default")
-def leaky_relu(builder: Builder, node: Application) -> Ref:
-    return _leak(builder, first(node), first(node), node.argument(1, "negative_slope", 0.01))
-
-
-@lowers("aten.leaky_relu_backward.default")
-def leaky_relu_backward(builder: Builder, node: Application) -> Ref:
-    gradient, source, slope, _ = node.args
-    return _leak(builder, source, gradient, slope)
-
-
-def _leak(builder: Builder, source: Ref, passed: Ref, slope: float) -> Ref:
-    """``passed`` where the source is above 0, else ``passed`` times the slope."""
-    above = builder.emit("less", [builder.constant(0.0), source])
-    return builder.emit("select", [above, passed, builder.emit("mul", [passed, builder.constant(slope)])])
-
-
-@lowers("aten.softplus.default")
-def softplus(builder: Builder, node: Application) -> Ref:
-    """log(1 + exp(b x)) / b, and x itself where b x is above the threshold.
-
-    It is computed as max(z, 0) + log(1 + exp(-|z|)), which neither overflows nor cancels.
-    """
-    source, beta, threshold = first(node), node.argument(1, "beta", 1), node.argument(2, "threshold", 20)
-    scaled = source if beta == 1 else builder.emit("mul", [source, builder.constant(float(beta))])
-    smooth = log_one_plus_exp(builder, scaled)
-    if beta != 1:
-        smooth = builder.emit("div", [smooth, builder.constant(float(beta))])
-    above = builder.emit("less", [builder.constant(float(threshold)), scaled])
-    return builder.emit("select", [above, source, smooth])
-
-
-def log_one_plus_exp(builder: Builder, source: Ref) -> Ref:
-    """max(z, 0) + log(1 + exp(-|z|))."""
-    small = builder.emit("exp", [builder.emit("neg", [builder.emit("abs", [source])])])
-    tail = builder.emit("log", [builder.emit("add", [builder.constant(1.0), small])])
-    return builder.emit("add", [builder.emit("maximum", [source, builder.constant(0.0)]), tail])
-
-
-@lowers("aten.softplus_backward.default")
-def softplus_backward(builder: Builder, node: Application) -> Ref:
-    gradient, source, beta, threshold = node.args[:4]
-    scaled = source if beta == 1 else builder.emit("mul", [source, builder.constant(float(beta))])
-    above = builder.emit("less", [builder.constant(float(threshold)), scaled])
-    smooth = builder.emit("mul", [gradient, builder.step(Opcode.SIGMOID_F32, scaled)])
-    return builder.emit("select", [above, gradient, smooth])
+@lowers("aten.floor_divide.default", "aten.floor_divide.Scalar", "aten.remainder.Scalar", "aten.remainder.Tensor")
+def whole_division(builder: Builder, node: Application) -> Ref:
+    """Of integers: the quotient in floats may be off by some units, that of what it leaves by less than one."""
+    left, right = operands(builder, node)
+    require(builder.dtype(left) == "i32", "division with a remainder of numbers that are not integers")
+    quotient, rest = integer(builder, 0), left
+    for _ in range(2):
+        near = builder.emit("div", [builder.emit("cast", [part], [0]) for part in (rest, right)])
+        quotient = builder.emit("add", [quotient, builder.emit("cast", [near], [1])])
+        rest = builder.emit("sub", [left, builder.emit("mul", [quotient, right])])
+    zero = integer(builder, 0)
+    sides = [builder.emit("less", [part, zero]) for part in (rest, right)]
+    unlike = negation(builder, builder.emit("equal", sides))
+    unlike = builder.emit("mul", [unlike, negation(builder, builder.emit("equal", [rest, zero]))])
+    if node.name.startswith("aten.floor_divide"):
+        return builder.emit("sub", [quotient, unlike])
+    return builder.emit("add", [rest, builder.emit("mul", [unlike, right])])

@@ -6,7 +6,8 @@ from typing import Any
 
 from ml.builder import Builder, Ref
 from ml.lowering.base import Application, first, integer, lowers, require
-from ml.lowering.elementwise import log_one_plus_exp, product
+from ml.lowering.elementwise import choose, product
+from ml.lowering.powers import log_one_plus_exp
 from ml.lowering.sums import total
 from runtime.commitments import element_count
 from runtime.vm.opcodes import Opcode
@@ -65,39 +66,45 @@ def _is_ignored(builder: Builder, target: Ref, ignored: int) -> Ref:
     return builder.emit("equal", [target, integer(builder, ignored)])
 
 
-def _count_kept(builder: Builder, target: Ref, ignored: int) -> Ref:
-    """How many targets are not to be ignored, as f32."""
-    kept = builder.step(Opcode.SUB_I32, integer(builder, 1), _is_ignored(builder, target, ignored))
-    return total(builder, builder.step(Opcode.I32_TO_F32, kept))
+def _weights(builder: Builder, target: Ref, weight: Ref | None, ignored: int) -> Ref:
+    """What every target counts: its class's weight or 1, and 0 where it is to be ignored."""
+    if weight is None:
+        return builder.step(
+            Opcode.I32_TO_F32, builder.step(Opcode.SUB_I32, integer(builder, 1), _is_ignored(builder, target, ignored))
+        )
+    column = builder.reshape(weight, (builder.shape(weight)[0], 1))
+    picked = builder.reshape(builder.emit("take_rows", [column, target]), builder.shape(target))
+    return choose(builder, _is_ignored(builder, target, ignored), 0.0, picked)
 
 
 @lowers("aten.nll_loss_forward.default")
 def nll_loss(builder: Builder, node: Application) -> tuple[Ref, Ref]:
+    """(the loss, what all targets count together)."""
     source, target, weight, reduction, ignored = node.args
-    require(weight is None, "class weights")
-    losses = builder.emit("nll", [source, target])
-    losses = builder.emit("select", [_is_ignored(builder, target, ignored), builder.constant(0.0), losses])
+    losses, counts = builder.emit("nll", [source, target]), _weights(builder, target, weight, ignored)
+    if weight is not None:
+        losses = builder.emit("mul", [losses, counts])
+    losses = choose(builder, _is_ignored(builder, target, ignored), 0.0, losses)
     if reduction == 0:
         return losses, builder.constant(0.0)
-    count, summed = _count_kept(builder, target, ignored), total(builder, losses)
+    count, summed = total(builder, counts), total(builder, losses)
     return (builder.emit("div", [summed, count]) if reduction == MEAN else summed), count
 
 
 @lowers("aten.nll_loss_backward.default")
 def nll_loss_backward(builder: Builder, node: Application) -> Ref:
     gradient, source, target, weight, reduction, ignored, _ = node.args
-    require(weight is None, "class weights")
     classes = builder.shape(source)[1]
-    kept = target
+    kept, counts = target, _weights(builder, target, weight, ignored)
     if 0 <= ignored < classes:
         kept = builder.emit("select", [_is_ignored(builder, target, ignored), integer(builder, -1), target])
-    if reduction == 0:
-        picked = builder.emit("nll_backward", [builder.constant(1.0), kept], [classes])
-        return builder.emit("mul", [picked, builder.reshape(gradient, (*builder.shape(gradient), 1))])
-    scale = gradient
-    if reduction == MEAN:
-        scale = builder.emit("div", [gradient, _count_kept(builder, target, ignored)])
-    return builder.emit("nll_backward", [scale, kept], [classes])
+    scale = builder.emit("div", [gradient, total(builder, counts)]) if reduction == MEAN else gradient
+    if reduction != 0 and weight is None:
+        return builder.emit("nll_backward", [scale, kept], [classes])
+    if weight is not None:
+        scale = builder.emit("mul", [scale, counts])
+    picked = builder.emit("nll_backward", [builder.constant(1.0), kept], [classes])
+    return builder.emit("mul", [picked, builder.reshape(scale, (*builder.shape(scale), 1))])
 
 
 @lowers("aten.nll_loss2d_forward.default")
@@ -193,3 +200,34 @@ def binary_cross_entropy(builder: Builder, node: Application) -> Ref:
     missing = builder.emit("mul", [builder.emit("sub", [builder.constant(1.0), target]), source])
     losses = builder.emit("add", [missing, log_one_plus_exp(builder, builder.emit("neg", [source]))])
     return _reduced(builder, losses, node.argument(4, "reduction", MEAN))
+
+
+@lowers("aten.binary_cross_entropy.default")
+def binary_cross_entropy_of_chances(builder: Builder, node: Application) -> Ref:
+    """-(y log x + (1 - y) log(1 - x)), logarithms being -100 at least, as torch bounds them."""
+    source, target = node.args[:2]
+    one, low = builder.constant(1.0), builder.constant(-100.0)
+    logs = [
+        builder.emit("maximum", [builder.emit("log", [chance]), low])
+        for chance in (source, builder.emit("sub", [one, source]))
+    ]
+    parts = builder.emit("mul", [target, logs[0]]), builder.emit("mul", [builder.emit("sub", [one, target]), logs[1]])
+    losses = builder.emit("neg", [builder.emit("add", list(parts))])
+    if node.argument(2, "weight") is not None:
+        losses = builder.emit("mul", [losses, node.argument(2, "weight")])
+    return _reduced(builder, losses, node.argument(3, "reduction", MEAN))
+
+
+@lowers("aten.binary_cross_entropy_backward.default")
+def binary_cross_entropy_of_chances_backward(builder: Builder, node: Application) -> Ref:
+    """g (x - y) / max(x (1 - x), 1e-12)."""
+    gradient, source, target = node.args[:3]
+    wide = builder.emit("mul", [builder.emit("sub", [builder.constant(1.0), source]), source])
+    slope = builder.emit(
+        "div", [builder.emit("sub", [source, target]), builder.emit("maximum", [wide, builder.constant(1e-12)])]
+    )
+    if node.argument(3, "weight") is not None:
+        slope = builder.emit("mul", [slope, node.argument(3, "weight")])
+    return product(
+        builder, builder.constant(_norm(builder, source, node.argument(4, "reduction", MEAN))), slope, gradient
+    )

@@ -1,11 +1,11 @@
-"""Matrix products, sums, means, largest elements, and rows by index."""
+"""Matrix products, sums, means, variances and norms."""
 
 from __future__ import annotations
 
 import torch
 
 from ml.builder import Builder, Ref
-from ml.lowering.base import Application, first, integer, lowers, require, spread
+from ml.lowering.base import Application, first, lowers, require
 from runtime.commitments import element_count
 from runtime.vm.opcodes import Opcode
 
@@ -115,87 +115,14 @@ def variance(builder: Builder, node: Application) -> Ref:
     return builder.reshape(builder.emit("div", [squares, builder.constant(left)]), node.shape)
 
 
-# -- Largest elements -------------------------------------------------------------------------------------------------
-
-
-def _largest(builder: Builder, node: Application, source: Ref) -> tuple[Ref, Ref]:
-    """(values, places) of the largest elements along a dimension, in the shape of the result without it."""
-    shape = builder.shape(source)
-    axis = node.args[1] if len(node.args) > 1 else None
-    if isinstance(axis, list | tuple):
-        require(len(axis) == 1, "the largest over several dimensions")
-        axis = axis[0]
-    if axis is None:
-        source, shape, axis = builder.reshape(source, (element_count(shape),)), (element_count(shape),), 0
-    axis %= len(shape)
-    order = [*(other for other in range(len(shape)) if other != axis), axis]
-    values, places = builder.emit_all("row_max", [builder.permute(source, order)])
-    return values, places
-
-
-@lowers("aten.amax.default")
-def amax(builder: Builder, node: Application) -> Ref:
-    return builder.reshape(_largest(builder, node, first(node))[0], node.shape)
-
-
-@lowers("aten.argmax.default")
-def argmax(builder: Builder, node: Application) -> Ref:
-    return builder.reshape(_largest(builder, node, first(node))[1], node.shape)
-
-
-@lowers("aten.max.default")
-def max_all(builder: Builder, node: Application) -> Ref:
-    return builder.reshape(_largest(builder, node, first(node))[0], ())
-
-
-@lowers("aten.max.dim")
-def max_along(builder: Builder, node: Application) -> tuple[Ref, Ref]:
-    shape, axis = list(builder.shape(first(node))), node.args[1] % len(builder.shape(first(node)))
-    keep = node.argument(2, "keepdim", False)
-    shape[axis : axis + 1] = [1] if keep else []
-    values, places = _largest(builder, node, first(node))
-    return builder.reshape(values, tuple(shape)), builder.reshape(places, tuple(shape))
-
-
-@lowers("aten.scatter.src")
-def scatter(builder: Builder, node: Application) -> Ref:
-    """One element along the dimension replaced, as the gradient of a largest element asks for."""
-    source, axis, places, given = node.args
-    shape = node.shape
-    axis %= len(shape)
-    narrow = tuple(1 if other == axis else size for other, size in enumerate(shape))
-    require(builder.shape(places) == narrow == builder.shape(given), "a scatter of more than one element of each row")
-    column = builder.emit("iota", (), (0, 1, shape[axis]))
-    column = builder.reshape(column, (shape[axis], *(1,) * (len(shape) - axis - 1)))
-    return builder.emit("select", [builder.emit("equal", [places, column]), given, source])
-
-
-# -- Rows by index ----------------------------------------------------------------------------------------------------
-
-
-@lowers("aten.embedding.default")
-def embedding(builder: Builder, node: Application) -> Ref:
-    return builder.emit("take_rows", node.args[:2])
-
-
-@lowers("aten.embedding_dense_backward.default")
-def embedding_backward(builder: Builder, node: Application) -> Ref:
-    gradient, index, rows, padding, by_frequency = node.args
-    require(not by_frequency, "scale_grad_by_freq")
-    if padding >= 0:
-        is_padding = builder.emit("equal", [index, integer(builder, padding)])
-        index = builder.emit("select", [is_padding, integer(builder, -1), index])
-    return builder.emit("scatter_rows", [gradient, index], (rows,))
-
-
-@lowers("aten.index.Tensor")
-def index_rows(builder: Builder, node: Application) -> Ref:
-    """table[index] for one index tensor on the first dimension."""
-    source, given = node.args
-    require(len(given) == 1 and given[0] is not None, "indexing by more than one tensor")
-    shape = builder.shape(source)
-    rows = builder.emit("take_rows", [matrix(builder, source, shape[0]), given[0]])
-    return builder.reshape(rows, node.shape)
+@lowers("aten.linalg_vector_norm.default")
+def vector_norm(builder: Builder, node: Application) -> Ref:
+    """The root of the sum of squares, or the sum of sizes."""
+    source, order, axes = first(node), node.argument(1, "ord", 2), node.argument(2, "dim")
+    require(order in (1, 2), f"a norm of order {order}; orders are 1 and 2")
+    parts = builder.emit("abs", [source]) if order == 1 else builder.emit("mul", [source, source])
+    summed = sum_over(builder, parts, axes)
+    return builder.reshape(summed if order == 1 else builder.emit("sqrt", [summed]), node.shape)
 
 
 @lowers("aten.cumsum.default")
@@ -212,4 +139,4 @@ def cumulative(builder: Builder, node: Application) -> Ref:
     triangle = builder.emit("sub", [builder.constant(1.0), builder.step(Opcode.I32_TO_F32, late)])
     summed = builder.reshape(builder.matmul(rows, triangle), tuple(node.shape[other] for other in last))
     back = [last.index(other) for other in range(rank)]
-    return spread(builder, builder.permute(summed, back), node.shape)
+    return builder.permute(summed, back)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
-from ml.builder import Builder, Ref
+from ml.builder import Builder, Ref, Shape
 from ml.initial import Normal, Uniform
-from ml.lowering.base import Application, first, integer, lowers, require, spread, tensor
+from ml.lowering.base import Application, first, integer, lowers, require, tensor
 from runtime.vm.opcodes import Opcode
 from runtime.vm.operators_views import MAX_JOINED
 
@@ -49,17 +51,25 @@ def expand(builder: Builder, node: Application) -> Ref:
     return builder.expand(first(node), node.shape)
 
 
+@lowers("aten.repeat.default")
+def repeat(builder: Builder, node: Application) -> Ref:
+    times = list(node.args[1])
+    shape = (1,) * (len(times) - len(builder.shape(first(node)))) + builder.shape(first(node))
+    apart = builder.reshape(first(node), tuple(size for one in shape for size in (1, one)))
+    wide = builder.expand(apart, tuple(size for pair in zip(times, shape, strict=True) for size in pair))
+    return builder.reshape(wide, node.shape)
+
+
 @lowers("aten.slice.Tensor")
 def cut(builder: Builder, node: Application) -> Ref:
-    axis, start, _, step = _slice_of(builder, node, 1)
+    axis, start, _, step = _slice_of(node, builder.shape(first(node)), 1)
     view = builder.view(first(node)).slice(axis, start, node.shape[axis], step)
     return builder.seen(first(node), view)
 
 
-def _slice_of(builder: Builder, node: Application, at: int) -> tuple[int, int, int, int]:
-    """(axis, start, end, step) of a slice whose axis is argument ``at``, counted from 0 and within bounds."""
+def _slice_of(node: Application, shape: Shape, at: int) -> tuple[int, int, int, int]:
+    """(axis, start, end, step) of a slice of a tensor whose axis is argument ``at``, from 0 and within bounds."""
     given = (*node.args[at:], *(None,) * 4)
-    shape = node.args[1] if at > 1 else builder.shape(first(node))
     axis = (given[0] or 0) % len(shape)
     size = shape[axis]
     start, end, step = given[1] or 0, size if given[2] is None else given[2], given[3] or 1
@@ -138,7 +148,7 @@ def pad(builder: Builder, source: Ref, amounts: list[tuple[int, int, int]]) -> R
 
 @lowers("aten.slice_backward.default")
 def slice_backward(builder: Builder, node: Application) -> Ref:
-    axis, start, _, step = _slice_of(builder, node, 2)
+    axis, start, _, step = _slice_of(node, node.shape, 2)
     count = builder.shape(first(node))[axis]
     amounts = [(0, 0, 0)] * len(node.shape)
     amounts[axis] = (start, node.shape[axis] - start - (count - 1) * step - 1, step - 1)
@@ -152,6 +162,48 @@ def select_backward(builder: Builder, node: Application) -> Ref:
     amounts = [(0, 0, 0)] * len(node.shape)
     amounts[axis] = (index, node.shape[axis] - index - 1, 0)
     return pad(builder, builder.reshape(first(node), (*node.shape[:axis], 1, *node.shape[axis + 1 :])), amounts)
+
+
+@lowers("aten.slice_scatter.default")
+def slice_scatter(builder: Builder, node: Application) -> Ref:
+    """x with a slice of it replaced, which is what an assignment to the slice becomes."""
+    source, given = node.args[:2]
+    axis, start, _, step = _slice_of(node, node.shape, 2)
+    size, count = node.shape[axis], builder.shape(given)[axis]
+    if step == 1:
+        return _replace(builder, source, given, axis, start)
+    after = size - start - (count - 1) * step - 1
+    amounts = [(0, 0, 0)] * len(node.shape)
+    amounts[axis] = (start, after, step - 1)
+    ones = builder.materialise(builder.expand(integer(builder, 1), (count,)))
+    chosen = builder.reshape(
+        pad(builder, ones, [(start, after, step - 1)]), (size, *(1,) * (len(node.shape) - axis - 1))
+    )
+    return builder.emit("select", [chosen, pad(builder, given, amounts), source])
+
+
+@lowers("aten.select_scatter.default")
+def select_scatter(builder: Builder, node: Application) -> Ref:
+    source, given, axis, index = node.args
+    axis %= len(node.shape)
+    narrow = (*node.shape[:axis], 1, *node.shape[axis + 1 :])
+    return _replace(builder, source, builder.reshape(given, narrow), axis, index % node.shape[axis])
+
+
+def _replace(builder: Builder, source: Ref, given: Ref, axis: int, start: int) -> Ref:
+    """A tensor with consecutive elements along an axis replaced."""
+    end, size = start + builder.shape(given)[axis], builder.shape(source)[axis]
+    view = builder.view(source)
+    before = [builder.seen(source, view.slice(axis, 0, start))] if start else []
+    after = [builder.seen(source, view.slice(axis, end, size - end))] if end < size else []
+    return join(builder, [*before, given, *after], axis)
+
+
+@lowers("aten.copy.default")
+def copy(builder: Builder, node: Application) -> Ref:
+    """The second tensor in the shape and dtype of the first."""
+    result: Ref = convert(builder, replace(node, args=node.args[1:]))
+    return result
 
 
 @lowers("aten.constant_pad_nd.default")
@@ -220,16 +272,23 @@ def constant(builder: Builder, node: Application, number: float) -> Ref:
     require(node.dtype in OF_DTYPE and node.dtype != torch.uint8, f"no constants of {node.dtype}")
     assert node.dtype is not None
     ref = tensor(builder, number, OF_DTYPE[node.dtype])
-    return spread(builder, builder.note_bool(ref) if node.dtype == torch.bool else ref, node.shape)
+    return builder.note_bool(ref) if node.dtype == torch.bool else ref
 
 
-@lowers("aten.arange.default", "aten.arange.start", "aten.arange.start_step")
+@lowers("aten.arange.default", "aten.arange.start", "aten.arange.start_step", "aten.linspace.default")
 def arange(builder: Builder, node: Application) -> Ref:
     numbers = [0, *node.args] if len(node.args) == 1 else list(node.args)
-    start, step = numbers[0], numbers[2] if len(numbers) > 2 else 1
-    require(all(isinstance(number, int) for number in (start, step)), "arange of integers only")
-    ref = builder.emit("iota", (), (start, step, node.shape[0]))
-    return builder.emit("cast", [ref], [0]) if node.dtype == torch.float32 else ref
+    start, count = numbers[0], node.shape[0]
+    step = numbers[2] if len(numbers) > 2 else 1
+    if node.name == "aten.linspace.default":
+        step = (numbers[1] - start) / max(1, count - 1)
+    if all(isinstance(number, int) for number in (start, step)):
+        ref = builder.emit("iota", (), (start, step, count))
+        return builder.emit("cast", [ref], [0]) if node.dtype == torch.float32 else ref
+    require(node.dtype == torch.float32, "a count of integers in steps that are not whole")
+    counted = builder.emit("cast", [builder.emit("iota", (), (0, 1, count))], [0])
+    steps = builder.emit("mul", [counted, builder.constant(float(step))])
+    return builder.emit("add", [steps, builder.constant(float(start))])
 
 
 @lowers("aten.tril.default", "aten.triu.default")
@@ -242,7 +301,7 @@ def triangle(builder: Builder, node: Application) -> Ref:
     pair = [row, column] if node.name == "aten.tril.default" else [column, row]
     outside = builder.emit("less", pair)
     zero = tensor(builder, 0, builder.dtype(first(node)))
-    return spread(builder, builder.emit("select", [outside, zero, first(node)]), node.shape)
+    return builder.emit("select", [outside, zero, first(node)])
 
 
 # -- Random numbers ---------------------------------------------------------------------------------------------------
@@ -257,7 +316,9 @@ def bernoulli(builder: Builder, node: Application) -> Ref:
     return builder.emit("cast", [builder.emit("less", [drawn, builder.constant(chance)])], [0])
 
 
-@lowers("aten.empty_like.default", "aten.empty.memory_format", "aten.new_empty.default")
+@lowers(
+    "aten.empty_like.default", "aten.empty.memory_format", "aten.new_empty.default", "aten.new_empty_strided.default"
+)
 def empty(builder: Builder, node: Application) -> Ref:
     """Memory that is about to be written."""
     return constant(builder, node, 0)

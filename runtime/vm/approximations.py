@@ -1,4 +1,4 @@
-"""tanh, sigmoid, erf, GELU and its slope: fixed f64 programs whose result is rounded once to f32.
+"""tanh, sigmoid, erf, GELU and its slope, sine and cosine: fixed f64 programs whose result is rounded once to f32.
 
 Each is a short straight line of f64 operations, every one rounded by itself, so the kernels run the very same line in
 plain C (``ml/csrc/approximations.h``). A program's own error is below 2^-39 of its result, so the f32 that comes out is
@@ -45,6 +45,19 @@ _ERF = (
     0xBFD812746B0379C1, 0x3FF20DD750429B6D,
 )  # fmt: skip
 """erf(a) / a in a^2, for a in [0, 1]; highest power first."""
+
+_TWO_OVER_PI, _BEYOND = 0x3FE45F306DC9C883, 0x41E0000000000000
+_HALF_PI = 0x3FF921FB00000000, 0x3E95110B00000000, 0x3D318469898CC517
+"""pi/2 in three parts, the first two of 22 bits: up to 2^31 their products with a count of quarter turns are exact."""
+_SINE = (
+    0x3DE6124613A86D09, 0xBE5AE64567F544E4, 0x3EC71DE3A556C734, 0xBF2A01A01A01A01A, 0x3F81111111111111,
+    0xBFC5555555555555, _ONE,
+)  # fmt: skip
+_COSINE = (
+    0xBDA93974A8C07C9D, 0x3E21EED8EFF8D898, 0xBE927E4FB7789F5C, 0x3EFA01A01A01A01A, 0xBF56C16C16C16C17,
+    0x3FA5555555555555, 0xBFE0000000000000, _ONE,
+)  # fmt: skip
+"""Taylor's coefficients of sin(r) / r and cos(r) in r^2, for |r| <= pi/4; highest power first."""
 
 
 def tanh(fmt: sf.Format, a: int) -> int:
@@ -102,6 +115,31 @@ def reciprocal_root(fmt: sf.Format, a: int) -> int:
     if sf.is_nan(fmt, a):
         return fmt.nan
     return _rounded(_div(_ONE, _sqrt(sf.convert(F32, F64, a))))
+
+
+def sine(fmt: sf.Format, a: int) -> int:
+    """sin(x); NaN from 2^31 on, where neighbouring floats are many turns apart."""
+    return _turned(fmt, a, 0)
+
+
+def cosine(fmt: sf.Format, a: int) -> int:
+    """cos(x), which is sin(x + a quarter turn); NaN from 2^31 on."""
+    return _turned(fmt, a, 1)
+
+
+def _turned(fmt: sf.Format, a: int, quarters: int) -> int:
+    """sin(x + quarters pi/2): x is brought within pi/4 of a multiple of pi/2, whose parity chooses the series."""
+    x = sf.convert(F32, F64, a)
+    if sf.is_nan(fmt, a) or not sf.less(F64, x & ~F64.sign, _BEYOND):
+        return fmt.nan
+    shifted = _add(_mul(x, _TWO_OVER_PI), _MAGIC)
+    k = _sub(shifted, _MAGIC)
+    r = x
+    for part in _HALF_PI:
+        r = _sub(r, _mul(k, part))
+    square, quadrant = _mul(r, r), shifted + quarters & 3
+    result = _horner(_COSINE, square) if quadrant & 1 else _mul(r, _horner(_SINE, square))
+    return _rounded(sf.negate(F64, result) if quadrant & 2 else result)
 
 
 _FAR = 0x4030000000000000

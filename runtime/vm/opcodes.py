@@ -14,7 +14,7 @@ from functools import cache, partial
 
 from runtime.errors import VmHalt
 from runtime.vm import softfloat as sf
-from runtime.vm.approximations import erf, gelu, gelu_slope, reciprocal_root, sigmoid, tanh
+from runtime.vm.approximations import cosine, erf, gelu, gelu_slope, reciprocal_root, sigmoid, sine, tanh
 from runtime.vm.elementary import exponential, logarithm
 from runtime.vm.philox import philox4x32
 from runtime.vm.types import BITS_OF_KIND, EMPTY, Kind, Scalar, signed
@@ -126,6 +126,8 @@ class Opcode(IntEnum):
     ERF_F32 = auto()
     GELU_F32 = auto()
     GELU_SLOPE_F32 = auto()
+    SIN_F32 = auto()
+    COS_F32 = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,4 +212,6 @@ OPCODES: dict[Opcode, Operation] = {
     Opcode.ERF_F32: _float_operation(erf, sf.F32, 1, gas=24),
     Opcode.GELU_F32: _float_operation(gelu, sf.F32, 1, gas=24),
     Opcode.GELU_SLOPE_F32: _float_operation(gelu_slope, sf.F32, 1, gas=24),
+    Opcode.SIN_F32: _float_operation(sine, sf.F32, 1, gas=24),
+    Opcode.COS_F32: _float_operation(cosine, sf.F32, 1, gas=24),
 }

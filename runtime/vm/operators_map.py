@@ -33,6 +33,7 @@ CODES = (
     Opcode.RSQRT_F32, Opcode.EXP_F32, Opcode.LOG_F32, Opcode.TANH_F32, Opcode.SIGMOID_F32, Opcode.ERF_F32,
     Opcode.GELU_F32, Opcode.GELU_SLOPE_F32, Opcode.SELECT_F32, Opcode.SELECT_I32, Opcode.I32_TO_F32,
     Opcode.F32_TO_I32, Opcode.ADD_I32, Opcode.SUB_I32, Opcode.MUL_I32, Opcode.EQUAL_I32, Opcode.LESS_I32,
+    Opcode.SIN_F32, Opcode.COS_F32,
 )  # fmt: skip
 """Operations of a line, by code. New ones are appended: programs hold the numbers."""
 MAX_INPUTS, MAX_OUTPUTS, MAX_CELLS = 8, 4, 30

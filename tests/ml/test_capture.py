@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from ml.builder import UnsupportedOperator
-from ml.capture import CapturedTask, UnsupportedInitialiser, UnsupportedOptimizer, capture_task
+from ml.capture import CapturedTask, UnsupportedInitialiser, capture_task
 from ml.data import Dataset, load_mnist
 from ml.executor import Executor
 from ml.job import JobInputs, compute_scalars_root, run_segment
 from ml.locations import noting_birthplaces
+from ml.optimizers import UnsupportedOptimizer
 from runtime.vm.check import CheckedProgram
 from runtime.vm.job import Field, Job
 
@@ -183,13 +184,13 @@ def test_an_unknown_operator_is_refused_by_name_with_the_users_line() -> None:
 
 def test_a_layer_that_runs_without_a_line_of_the_users_is_told_with_the_line_that_made_it() -> None:
     with noting_birthplaces():
-        model = nn.Sequential(nn.Linear(12, 3), nn.ELU(), nn.Linear(3, 3))  # the line in question
+        model = nn.Sequential(nn.Linear(12, 3), nn.Softshrink(), nn.Linear(3, 3))  # the line in question
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     lines = Path(__file__).read_text().splitlines()
     line = next(number for number, text in enumerate(lines, 1) if "# the line in question" in text)
-    with pytest.raises(UnsupportedOperator, match="elu") as refusal:
+    with pytest.raises(UnsupportedOperator, match="softshrink") as refusal:
         capture_task(model, nn.CrossEntropyLoss(), optimizer, FIELDS, batch_size=4, steps=1)
-    assert refusal.value.source.endswith(f"test_capture.py:{line}, layer 1 (ELU)")
+    assert refusal.value.source.endswith(f"test_capture.py:{line}, layer 1 (Softshrink)")
 
 
 @pytest.mark.parametrize("initialise", [nn.init.xavier_normal_, lambda weight: nn.init.uniform_(weight, -0.01, 0.01)])
@@ -205,7 +206,7 @@ def test_optimizers_and_options_without_a_definition_are_refused() -> None:
     model = perceptron()
     for optimizer, word in (
         (torch.optim.Adagrad(model.parameters()), "Adagrad"),
-        (torch.optim.Adam(model.parameters(), amsgrad=True), "amsgrad"),
+        (torch.optim.Adam(model.parameters(), maximize=True), "maximize"),
         (torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.5, dampening=0.1), "dampening"),
         (torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1), "no parameter of the model"),
     ):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -18,13 +16,9 @@ gpt = load_example("gpt")
 LETTERS, LENGTH = 11, 8
 
 
-def sentences(samples: int = 40, ignored: int | None = None) -> Dataset:
-    generator = np.random.default_rng(3)
-    tokens = generator.integers(0, LETTERS, (samples, LENGTH), dtype=np.int32)
-    following = ((tokens * 3 + 1) % LETTERS).astype(np.int32)
-    if ignored is not None:
-        following[:, ::3] = ignored
-    return Dataset({"tokens": tokens, "next": following})
+def sentences(samples: int = 40) -> Dataset:
+    tokens = np.random.default_rng(3).integers(0, LETTERS, (samples, LENGTH), dtype=np.int32)
+    return Dataset({"tokens": tokens, "next": ((tokens * 3 + 1) % LETTERS).astype(np.int32)})
 
 
 def small_gpt(layers: int = 2) -> nn.Module:
@@ -92,30 +86,6 @@ class Attention(nn.Module):
         return (weights @ v).transpose(1, 2).flatten(2)
 
 
-class Masked(nn.Module):
-    """Scaled dot-product attention with an explicit mask."""
-
-    def __init__(self, additive: bool) -> None:
-        super().__init__()
-        self.additive = additive
-
-    def forward(self, x: Tensor) -> Tensor:
-        mask = torch.ones(LENGTH, LENGTH).tril() == 1
-        given = torch.zeros(LENGTH, LENGTH).masked_fill(mask == 0, -5.0) if self.additive else mask
-        heads = x.unflatten(2, (3, 4)).transpose(1, 2)
-        return functional.scaled_dot_product_attention(heads, heads, heads, attn_mask=given).transpose(1, 2).flatten(2)
-
-
-class SelfAttention(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.attention = nn.MultiheadAttention(12, 3, batch_first=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        mixed: Tensor = self.attention(x, x, x, need_weights=False)[0]
-        return mixed + x
-
-
 class Slices(nn.Module):
     """Cuts, joins, turns and repeats, forward and backward."""
 
@@ -128,52 +98,12 @@ class Slices(nn.Module):
         return running + x[:, :1].expand_as(x) + x.max(dim=2, keepdim=True).values + picked.amax(dim=1, keepdim=True)
 
 
-class Gated(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate, self.up, self.down = nn.Linear(12, 20), nn.Linear(12, 20), nn.Linear(20, 12)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.down(functional.silu(self.gate(x)) * torch.tanh(self.up(x)) * torch.erf(self.up(x)))
-
-
-PARTS: dict[str, Any] = {
-    "layer norm": lambda: nn.LayerNorm(12),
-    "layer norm without weights": lambda: nn.LayerNorm((LENGTH, 12), elementwise_affine=False),
-    "layer norm without bias": lambda: nn.LayerNorm(12, bias=False),
-    "rms norm": lambda: nn.RMSNorm(12),
-    "gelu": nn.GELU,
-    "gelu by tanh": lambda: nn.GELU(approximate="tanh"),
-    "silu, tanh and erf": Gated,
-    "sigmoid": nn.Sigmoid,
-    "softmax": lambda: nn.Softmax(dim=1),
-    "attention by hand": Attention,
-    "attention with a mask": lambda: Masked(additive=False),
-    "attention with an additive mask": lambda: Masked(additive=True),
-    "multi-head attention": SelfAttention,
-    "an encoder layer": lambda: nn.TransformerEncoderLayer(12, 3, 24, dropout=0.0, batch_first=True, norm_first=True),
-    "slices and joins": Slices,
-}
-
-
-@pytest.mark.parametrize("name", PARTS)
-def test_a_part_of_a_transformer_trains_as_in_pytorch(name: str) -> None:
-    model = Classifier(PARTS[name]())
+@pytest.mark.parametrize("part", [Attention, Slices])
+def test_a_part_of_a_transformer_trains_as_in_pytorch(part: type[nn.Module]) -> None:
+    model = Classifier(part())
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, weight_decay=0.01, eps=1e-4)
     trained = train_both(model, optimizer, gpt.loss, sentences(), steps=5, prepare=lambda x: x)
     trained.assert_close(1e-3, 2e-5)
-
-
-@pytest.mark.parametrize("ignored", [-100, 2])
-@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}, {"reduction": "sum"}])
-def test_cross_entropy_ignores_and_smooths_as_pytorch_does(ignored: int, options: dict[str, Any]) -> None:
-    def loss(logits: Tensor, target: Tensor) -> Tensor:
-        return functional.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=ignored, **options)
-
-    model = Classifier(nn.ReLU())
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    trained = train_both(model, optimizer, loss, sentences(ignored=ignored), steps=4, prepare=lambda x: x)
-    trained.assert_close(1e-4)
 
 
 def test_padding_rows_of_an_embedding_get_no_gradient() -> None:

@@ -32,6 +32,8 @@ EXACT = {
     Opcode.ERF_F32: mpmath.erf,
     Opcode.GELU_F32: lambda x: x * normal_below(x),
     Opcode.GELU_SLOPE_F32: lambda x: normal_below(x) + x * mpmath.npdf(x),
+    Opcode.SIN_F32: mpmath.sin,
+    Opcode.COS_F32: mpmath.cos,
 }
 
 
@@ -39,7 +41,7 @@ EXACT = {
 def test_a_function_is_within_one_unit_in_the_last_place(opcode: Opcode) -> None:
     """The nearest f32 nearly always, else its neighbour; near the slope's zero, the nearest to 2^-40 of 1."""
     generator = np.random.default_rng(1)
-    x = np.concatenate([generator.standard_normal(150) * scale for scale in (1e-6, 1e-3, 0.3, 1, 4, 12)]).astype(F)
+    x = np.concatenate([generator.standard_normal(150) * scale for scale in (1e-6, 1e-3, 0.3, 1, 4, 12, 1e6)]).astype(F)
     x = np.concatenate([x, f32_array([0x3F800000, 0xBF800000, 0x3F7FFFFF, 0xC0800000, 0x41200000, 0x00000001])])
     x = np.abs(x[x != 0]) if opcode == Opcode.RSQRT_F32 else x
     found = run("map", (0, 1, 1, CODES.index(opcode), 0), x)[0]
@@ -61,6 +63,22 @@ SPECIAL = {
     Opcode.ERF_F32: [(0.0, 0.0), (-0.0, -0.0), (np.inf, 1.0), (-np.inf, -1.0), (9.0, 1.0)],
     Opcode.GELU_F32: [(0.0, 0.0), (-0.0, -0.0), (np.inf, np.inf), (-np.inf, -0.0), (90.0, 90.0)],
     Opcode.GELU_SLOPE_F32: [(0.0, 0.5), (-0.0, 0.5), (np.inf, 1.0), (-np.inf, -0.0), (90.0, 1.0)],
+    Opcode.SIN_F32: [
+        (0.0, 0.0),
+        (-0.0, -0.0),
+        (np.inf, np.nan),
+        (-np.inf, np.nan),
+        (2.0**31, np.nan),
+        (-(2.0**32), np.nan),
+    ],
+    Opcode.COS_F32: [
+        (0.0, 1.0),
+        (-0.0, 1.0),
+        (np.inf, np.nan),
+        (-np.inf, np.nan),
+        (2.0**31, np.nan),
+        (-(2.0**32), np.nan),
+    ],
 }
 
 
