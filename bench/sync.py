@@ -23,7 +23,6 @@ from chain import slots
 from chain.author import BlockBuilder
 from chain.db import Database
 from chain.effects import Ask, Commit, Effect
-from chain.grandpa.messages import Justification
 from chain.ledger import Ledger, open_ledger
 from chain.messages import STATUS, encode_message
 from chain.network_node import ChainNode, NodeEffect
@@ -36,6 +35,7 @@ from node.networks import Validator, build_network_genesis
 from runtime import merkle
 from runtime.codec import encode
 from runtime.crypto import sign, verify
+from runtime.finality import Justification
 from runtime.pallets import randomness, system
 from runtime.trees import hash_tagged
 from runtime.votes import Vote, sign_vote

@@ -15,9 +15,6 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from chain.effects import Effect
-from chain.grandpa.authorities import VoterSet
-from chain.grandpa.messages import decode_justification
-from chain.grandpa.verify import InvalidJustification, verify_justification
 from chain.importer import HOLD_SLOTS, noted_finality
 from chain.ledger import Execution, Ledger
 from chain.messages import BlockData
@@ -26,8 +23,10 @@ from chain.views import Layer
 from runtime.block import extrinsics_root, header_hash
 from runtime.codec import U63, Hash, Record, decode, encode
 from runtime.errors import CodecError, InvalidBlock, SolventError
+from runtime.finality import InvalidJustification, decode_justification, verify_justification
 from runtime.pallets import randomness, session, system
 from runtime.state import State
+from runtime.voters import VoterSet
 
 MAGIC = b"solvent blocks 1\n"
 MAX_FRAME = 16 * 1024 * 1024

@@ -29,15 +29,7 @@ from chain.grandpa.effects import (
 )
 from chain.grandpa.effects import Effect as VoterEffect
 from chain.grandpa.memory import Grounds, Memory, place_of
-from chain.grandpa.messages import (
-    CatchUpRequest,
-    Gossip,
-    Justification,
-    SignedProposal,
-    decode_catch_ups,
-    decode_gossip,
-    decode_justification,
-)
+from chain.grandpa.messages import CatchUpRequest, Gossip, SignedProposal, decode_catch_ups, decode_gossip
 from chain.grandpa.voter import GrandpaVoter
 from chain.ledger import Ledger
 from chain.messages import VOTES, Votes, encode_message
@@ -45,6 +37,7 @@ from chain.slots import SlotClock
 from chain.tree import LedgerTree
 from runtime.codec import decode, encode
 from runtime.errors import CodecError
+from runtime.finality import Justification, decode_justification
 from runtime.pallets import session
 from runtime.pallets.offences import VoteEquivocation
 from runtime.state import State

@@ -10,10 +10,10 @@ from chain.ledger import Ledger, StatePruned, UnknownBlock
 from chain.messages import Announce, decode_message
 from chain.pool import Pool, PoolError
 from chain.slots import SlotClock, slot_of_header, verify_slot
-from chain.verify import validate_seal
 from runtime.block import header_hash
 from runtime.errors import InvalidBlock, InvalidExtrinsic
 from runtime.pallets import randomness, system
+from runtime.seals import validate_seal
 from runtime.state import State
 
 Verdict = Literal["accept", "ignore", "reject"]

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from chain.effects import Effect, Punish
 from chain.ledger import Execution, Ledger, StatePruned, UnknownBlock
 from chain.slots import SlotClock, slot_of_header, verify_slot
-from chain.verify import validate_seal
 from runtime.block import Block, Header, Inherent, decode_extrinsic, extrinsics_root, header_hash, slot_of
 from runtime.codec import decode
 from runtime.errors import CodecError, InvalidBlock, InvalidExtrinsic
 from runtime.pallet import Context
 from runtime.pallets import randomness, system
+from runtime.seals import validate_seal
 from runtime.state import State
 
 HOLD_SLOTS = 32

@@ -27,15 +27,16 @@ from chain.store import (
     pack_changes,
 )
 from chain.verified import VerifiedSignatures
-from chain.verify import Verify, validate_seal
 from chain.views import BlockState, Layer, ReadCache, layer_of
 from runtime import crypto, merkle
 from runtime.block import Block, Header, genesis_header, header_hash
 from runtime.codec import encode
+from runtime.crypto import Verify
 from runtime.errors import InvalidBlock, SolventError
 from runtime.executive import BlockExecution
 from runtime.genesis import build_genesis
 from runtime.pallet import Context
+from runtime.seals import validate_seal
 from runtime.state import State
 from runtime.validity import Validity, validate_extrinsic
 

@@ -103,7 +103,7 @@ def claim_slot(epoch: Epoch, consensus: ConsensusParameters, slot: int, signer: 
 def verify_slot(header: Header, parent: Header, epoch: Epoch, consensus: ConsensusParameters) -> bool:
     """Whether a header's author was a primary of its slot. Raises `InvalidSlot` when it was no author at all.
 
-    The seal (`chain.verify.validate_seal`) and the time are for the caller to check.
+    The seal (`runtime.seals.validate_seal`) and the time are for the caller to check.
     """
     claim = slot_of(header.digest)
     before = slot_of_header(parent)

@@ -19,9 +19,6 @@ from typing import Any
 
 from chain.db import Batch
 from chain.effects import Ask, Commit, Effect, Punish
-from chain.grandpa.authorities import InvalidAuthorities, VoterSet
-from chain.grandpa.messages import decode_justification
-from chain.grandpa.verify import InvalidJustification, verify_justification
 from chain.ledger import Ledger
 from chain.messages import (
     BLOCK_RANGE,
@@ -42,11 +39,13 @@ from chain.slots import SlotClock, slot_of_header
 from chain.state_download import StateDownload
 from chain.store import META, changes_authorities
 from chain.sync import PeerState
-from runtime.block import Authority, Header, NextAuthorities, header_hash
+from runtime.block import Authority, Header, header_hash
 from runtime.codec import U63, Hash, Record, decode, encode, replace
 from runtime.errors import CodecError, InvalidBlock, SolventError
+from runtime.finality import InvalidJustification, TrustedSet, follow_step
 from runtime.pallets import session, system
 from runtime.state import State
+from runtime.voters import InvalidAuthorities
 
 PROVED = META + b"warp"
 LEAST_GAP = 512
@@ -92,9 +91,7 @@ class Proved(Record):
 
 def slashable_seconds(state: State) -> float:
     """How long after a block the set of its session can still be slashed (`session.is_punishable`)."""
-    parameters = system.parameters(state)
-    consensus, slot = parameters.consensus, parameters.block.slot_milliseconds / 1000
-    return consensus.epoch_slots * consensus.era_sessions * max(consensus.unbonding_eras - 1, 0) * slot
+    return session.punishable_slots(state) * system.parameters(state).block.slot_milliseconds / 1000
 
 
 def plan_warp(ledger: Ledger, began: float | None, checkpoint: bytes | None, now: float) -> WarpOptions | None:
@@ -351,32 +348,17 @@ class Warp:
 
     def _take_step(self, step: WarpStep, batch: Batch) -> None:
         """Check one step with the set known so far. Raises what `_on_steps` catches."""
-        header, hash_ = step.header, header_hash(step.header)
-        justification = decode_justification(step.justification)
-        if header.number <= self._position() or (justification.target_hash, justification.target_number) != (
-            hash_,
-            header.number,
-        ):
-            raise InvalidJustification(f"it is not of block {header.number}, or that comes too late")
+        header, hash_, known = step.header, header_hash(step.header), self._proved
+        if header.number <= self._position():
+            raise InvalidJustification(f"block {header.number} comes too late")
         self._require_anchor(header, hash_)
-        verify_justification(
-            justification,
-            VoterSet(self._proved.authorities),
-            self._proved.set_id,
-            self._ledger.genesis_hash,
-            self._ledger.verify,
-        )
+        trusted = TrustedSet(known.number, known.hash, known.set_id, known.authorities)
+        after = follow_step(trusted, header, step.justification, self._ledger.genesis_hash, self._ledger.verify)
         self._last = (header, step.justification)
-        changes = [item for item in header.digest if isinstance(item, NextAuthorities)]
-        if not changes:
+        if after.set_id == known.set_id:
             return
-        following = changes[0]
-        VoterSet(following.authorities)
-        if len(changes) != 1 or following.set_id != self._proved.set_id + 1:
-            raise InvalidJustification(f"block {header.number} announces set {following.set_id} out of turn")
-        anchored = self._proved.anchored or self._anchor == (header.number, hash_)
-        checkpoint = self._proved.checkpoint
-        self._proved = Proved(header.number, hash_, following.set_id, following.authorities, checkpoint, anchored)
+        anchored = known.anchored or self._anchor == (header.number, hash_)
+        self._proved = Proved(header.number, hash_, after.set_id, after.authorities, known.checkpoint, anchored)
         self._ledger.store.stage_proved(batch, header, step.justification)
 
     def _require_anchor(self, header: Header, hash_: bytes) -> None:

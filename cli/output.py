@@ -117,4 +117,19 @@ class HexType(click.ParamType[bytes]):
             self.fail(f"{value!r} is not hex", param, ctx)
 
 
-AMOUNT, ACCOUNT, HEX = AmountType(), AccountType(), HexType()
+class BlockHashType(click.ParamType[bytes]):
+    """The 32 bytes of a block's hash in hex."""
+
+    name = "HASH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
+        try:
+            data = bytes.fromhex(str(value).removeprefix("0x"))
+        except ValueError:
+            data = b""
+        if len(data) != 32:
+            self.fail(f"{value!r} is not the hash of a block: 0x and 64 hex digits", param, ctx)
+        return data
+
+
+AMOUNT, ACCOUNT, HEX, BLOCK_HASH = AmountType(), AccountType(), HexType(), BlockHashType()

@@ -8,13 +8,15 @@ from typing import Any
 import click
 
 from cli.options import NODE_URL
-from cli.output import ACCOUNT, HEX, fail, format_amount, print_json, print_table, say
+from cli.output import ACCOUNT, BLOCK_HASH, HEX, fail, format_amount, print_json, print_table, say
 from runtime import registry
+from runtime.block import header_hash
 from runtime.crypto import to_ss58
 from runtime.pallets import balances
 from runtime.state import Map
 from solvent import following
 from solvent.client import Client
+from solvent.light import LightClient
 
 
 @click.group(name="query")
@@ -317,16 +319,20 @@ def timeline(url: str, as_json: bool, task: bytes, follow: bool) -> None:
 
 @command.command()
 @reading_options
+@click.option("--genesis", type=BLOCK_HASH, help="The network's genesis hash; else the node's is believed.")
+@click.option("--checkpoint", type=BLOCK_HASH, help="A recent block that you trust, on an old network.")
 @click.argument("account", type=ACCOUNT)
-def prove(url: str, as_json: bool, account: bytes) -> None:
-    """ACCOUNT's balance, proved under the state root of the finalized block rather than believed."""
+def prove(url: str, as_json: bool, genesis: bytes | None, checkpoint: bytes | None, account: bytes) -> None:
+    """ACCOUNT's balance, proved rather than believed: from the genesis hash to the voters, from their signatures to the
+    newest final block, and from its state root to the balance."""
     with connect(url) as client:
-        at = client.finalized_hash()
-        found = client.verify_storage(balances.ACCOUNTS, account, at) or balances.EMPTY
-        number = client.header(at).number
+        light = LightClient(client, genesis or client.genesis_hash(), checkpoint)
+        head = light.follow()
+        found = client.verify_storage(balances.ACCOUNTS, account, at=header_hash(head)) or balances.EMPTY
+    at = header_hash(head)
     if as_json:
         document = {"account": to_ss58(account), "free": str(found.free), "held": str(found.held)}
-        print_json({**document, "block": number, "hash": "0x" + at.hex()})
+        print_json({**document, "block": head.number, "hash": "0x" + at.hex()})
     else:
         say(f"{to_ss58(account)}  free {format_amount(found.free)}  held {format_amount(found.held)}")
-        say(f"proved under block {number} 0x{at.hex()}")
+        say(f"proved under the final block {head.number} 0x{at.hex()} of the network 0x{light.genesis_hash.hex()}")

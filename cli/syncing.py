@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from cli.output import BLOCK_HASH
 from node.config import LEAST_WINDOW
 
 ARCHIVE = "archive"
@@ -25,21 +26,6 @@ class Window(click.ParamType[int | str]):
         if not str(value).isdecimal() or int(value) < LEAST_WINDOW:
             self.fail(f"{value!r} is neither {ARCHIVE} nor a number of blocks from {LEAST_WINDOW} on", param, ctx)
         return int(value)
-
-
-class BlockHash(click.ParamType[bytes]):
-    """The 32 bytes of a block's hash in hex."""
-
-    name = "HASH"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
-        try:
-            data = bytes.fromhex(str(value).removeprefix("0x"))
-        except ValueError:
-            data = b""
-        if len(data) != 32:
-            self.fail(f"{value!r} is not the hash of a block: 0x and 64 hex digits", param, ctx)
-        return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +48,7 @@ def syncing_options(function: Callable[..., Any]) -> Callable[..., Any]:
         show_default=True,
         help="Execute every block, or begin with the state of a final one and check only who voted.",
     )
-    @click.option("--checkpoint", type=BlockHash(), help="A recent block that you trust, where a warp needs one.")
+    @click.option("--checkpoint", type=BLOCK_HASH, help="A recent block that you trust, where a warp needs one.")
     @click.option(
         "--state-pruning", type=Window(), default=4096, show_default=True, help="Past blocks whose state is kept."
     )

@@ -48,6 +48,7 @@ class BaseNode:
         """
         self.config = config
         self.name, self.version = "solvent", VERSION
+        self.genesis = config.genesis
         self.chain_name = str(config.genesis["name"])
         self._listener = bind_socket(config.rpc_host, config.rpc_port)
         self.rpc_port = int(self._listener.getsockname()[1])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain.grandpa.authorities import VoterSet
 from chain.grandpa.round import Round
 from chain.grandpa.view import View
 from chain.grandpa.voter import GrandpaVoter
 from runtime.crypto import to_ss58
+from runtime.voters import VoterSet
 
 
 def round_state(voter: GrandpaVoter, set_id: int) -> dict[str, Any]:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chain.grandpa.messages import Justification, SignedProposal, decode_gossip
+from chain.grandpa.messages import SignedProposal, decode_gossip
 from chain.ledger import Ledger
 from chain.messages import BLOCKS, VOTES, Announce, Votes, decode_message
 from chain.slots import slot_of_header
 from node.simulation_machine import Machine
 from runtime import merkle
 from runtime.block import header_hash
+from runtime.finality import Justification
 from runtime.pallets.offences import OFFENDERS
 from runtime.state import State
 from runtime.votes import SignedVote

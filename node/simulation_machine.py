@@ -20,12 +20,12 @@ from chain.ledger import Ledger, open_ledger
 from chain.messages import BLOCKS, EXTRINSICS, VOTES
 from chain.network_node import ChainNode, NodeEffect
 from chain.pool import Pool
-from chain.verify import Verify
 from node.keystore import SeedSigner
 from node.simulation_disk import MemoryDatabase
 from node.simulation_faults import Traitor
 from p2p.interface import Incoming, PeerConnected, PeerDisconnected, Verdict
 from p2p.memory import Answered, Asked, Delivery, Gossip, MemoryNetwork, MemoryNode, NodeEvent
+from runtime.crypto import Verify
 
 TOPICS = (BLOCKS, EXTRINSICS, VOTES)
 BAN_POINTS = 100

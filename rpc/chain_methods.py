@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rpc.answers.chain import BlockEventsJson, HeaderJson, SignedBlockJson
-from rpc.answers.words import HashJson
+from rpc.answers.words import HashJson, ObjectJson
 from rpc.errors import UnknownBlock
 from rpc.kinds import HASH, MAX_PAGE, NUMBER, one_or_many, optional
 from rpc.render import hex_of, render_call, render_header, render_outcome
@@ -37,6 +37,13 @@ def _justifications(node: NodeView, number: int, hash_: bytes) -> list[list[str]
     """What is kept that makes this very block final."""
     kept = node.ledger.store.justification(number) if node.ledger.hash_at(number) == hash_ else None
     return None if kept is None else [["GRANDPA", hex_of(kept)]]
+
+
+@TABLE.method("chain_getGenesis")
+def get_genesis(node: NodeView) -> ObjectJson:
+    """The genesis configuration. What it says of the first state can be checked against the genesis hash, because that
+    follows from it (`runtime.genesis`)."""
+    return node.genesis
 
 
 @TABLE.method("chain_getBlockHash", number=optional(one_or_many(NUMBER, MAX_PAGE)))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from rpc.answers.node import FinalityProofJson, RoundStateJson
+from chain.messages import WarpRequest
+from chain.serve import answer_warp
+from rpc.answers.node import FinalityProofJson, RoundStateJson, StepsJson
 from rpc.errors import UNAVAILABLE, RpcError
 from rpc.kinds import NUMBER
 from rpc.render import hex_of
 from rpc.table import MethodTable
 from rpc.view import NodeView
+from runtime.codec import encode
 
 TABLE = MethodTable()
 
@@ -34,3 +37,17 @@ def prove_finality(node: NodeView, number: int) -> FinalityProofJson | None:
     hash_ = node.ledger.hash_at(height)
     assert hash_ is not None, "what makes a block final is kept with its header"
     return {"number": hex(height), "block": hex_of(hash_), "justification": hex_of(justification)}
+
+
+@TABLE.method("grandpa_proveAuthorities", number=NUMBER)
+def prove_authorities(node: NodeView, number: int) -> StepsJson:
+    """The final blocks after a height that changed the set of voters, each with its justification, and then the latest
+    block that this node has one for. From a set that one trusts they prove the present one (docs/following.md)."""
+    answer = answer_warp(node.ledger, WarpRequest(number))
+    return {
+        "steps": [
+            {"header": hex_of(encode(step.header)), "justification": hex_of(step.justification)}
+            for step in answer.steps
+        ],
+        "complete": answer.complete,
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from chain.ledger import Ledger
 from chain.pool import Pool
@@ -66,6 +66,8 @@ class NodeView(Protocol):
     name: str
     version: str
     chain_name: str
+    genesis: dict[str, Any]
+    """The genesis configuration, see `runtime.genesis`."""
     is_development: bool
     started_at: float
     """Unix seconds."""

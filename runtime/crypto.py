@@ -10,6 +10,7 @@ Only hard junctions (``//``) exist for Ed25519.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import blake2b
 
 from nacl import pwhash
@@ -53,6 +54,10 @@ def sign(seed: bytes, message: bytes) -> bytes:
     """The 64-byte detached signature of ``message`` (RFC 8032, deterministic)."""
     _, secret = crypto_sign_seed_keypair(seed)
     return bytes(crypto_sign(message, secret)[:64])
+
+
+Verify = Callable[[bytes, bytes, bytes], bool]
+"""(public key, signature, message) -> whether the signature is valid. Injected, so that results can be memoised."""
 
 
 def verify(public: bytes, signature: bytes, message: bytes) -> bool:

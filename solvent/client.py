@@ -73,7 +73,8 @@ PAGE = 500
 MAX_BLOB_BYTES = 16 * 1024**3
 _SUPERSEDED = {1012, 1014}
 _KNOWN_ALREADY = {1013, 1014}
-_NO_KEY = object()
+NO_KEY = object()
+"""In place of a key: the descriptor is one of a single value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ class Client:
     def genesis_hash(self) -> bytes:
         return self._facts().genesis_hash
 
-    def read(self, descriptor: Value[Any] | Map[Any, Any], key: Any = _NO_KEY, at: bytes | None = None) -> Any:
+    def read(self, descriptor: Value[Any] | Map[Any, Any], key: Any = NO_KEY, at: bytes | None = None) -> Any:
         """What a storage descriptor holds: a value (its default when nothing is stored), or a map's entry or None."""
         storage_key = _storage_key(descriptor, key)
         answer = self.call("state_getStorage", _hex(storage_key), _hex(at) if at else None)
@@ -183,22 +184,19 @@ class Client:
                     yield descriptor.decode_key(bytes_of_hex(key)), descriptor.decode_value(bytes_of_hex(value))
             start = keys[-1]
 
-    def verify_storage(
-        self, descriptor: Value[Any] | Map[Any, Any], key: Any = _NO_KEY, at: bytes | None = None
-    ) -> Any:
-        """As `read`, but trust only the header of block ``at`` (the finalized head without): the node must prove the
-        value, or its absence, under that header's state root. Raises `BadAnswer` when it cannot."""
-        hash_ = at or self.finalized_hash()
+    def verify_storage(self, descriptor: Value[Any] | Map[Any, Any], key: Any = NO_KEY, *, at: bytes) -> Any:
+        """As `read`, but trust only the hash of block ``at``: the node must prove the value, or its absence, under that
+        block's state root. Raises `BadAnswer` when it cannot. `solvent.light` finds a hash to trust."""
         storage_key = _storage_key(descriptor, key)
         value, answer = self.batch(
             [
-                ("state_getStorage", [_hex(storage_key), _hex(hash_)]),
-                ("state_getReadProof", [[_hex(storage_key)], _hex(hash_)]),
+                ("state_getStorage", [_hex(storage_key), _hex(at)]),
+                ("state_getReadProof", [[_hex(storage_key)], _hex(at)]),
             ]
         )
         data = None if value is None else bytes_of_hex(value)
         proof: Proof = decode(bytes_of_hex(answer["proof"][0]), Proof)
-        if not verify_proof(self.header(hash_).state_root, storage_key, data, proof):
+        if not verify_proof(self.header(at).state_root, storage_key, data, proof):
             raise BadAnswer(f"the node's proof does not show what it says of {descriptor.pallet}.{descriptor.name}")
         return _decode_entry(descriptor, data)
 
@@ -377,10 +375,10 @@ def build_call(pallet: str, args: Record) -> Call:
 
 def _storage_key(descriptor: Value[Any] | Map[Any, Any], key: Any) -> bytes:
     if isinstance(descriptor, Map):
-        if key is _NO_KEY:
+        if key is NO_KEY:
             raise TypeError(f"{descriptor.pallet}.{descriptor.name} is a map: give the key, or use items()")
         return descriptor.key(key)
-    if key is not _NO_KEY:
+    if key is not NO_KEY:
         raise TypeError(f"{descriptor.pallet}.{descriptor.name} is a single value: it has no keys")
     return descriptor.key
 

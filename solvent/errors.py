@@ -8,6 +8,7 @@
     ├── RpcFailed            the node answered with an error object: code, message, data
     │   └── SubmissionRefused    the pool did not take the extrinsic; ``reason`` names why
     ├── BadAnswer            the answer is not what the protocol says, or a proof does not hold
+    │   └── StaleHead            what the node proves to be final is old
     ├── ExtrinsicExpired     the extrinsic can no longer be included; sign a new one
     ├── SubscriptionEnded    the node closed the WebSocket
     ├── WaitTimedOut         it was not included in time, but still may be
@@ -53,6 +54,10 @@ class SubmissionRefused(RpcFailed):
 
 class BadAnswer(ClientError):
     """The node's answer breaks the protocol."""
+
+
+class StaleHead(BadAnswer):
+    """The newest block that the node proves to be final is old."""
 
 
 class ExtrinsicExpired(ClientError):

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chain.grandpa.memory import Grounds
-from chain.grandpa.messages import CatchUp, CatchUpRequest, Gossip, Justification, SignedProposal
+from chain.grandpa.messages import CatchUp, CatchUpRequest, Gossip, SignedProposal
+from runtime.finality import Justification
 from runtime.pallets.offences import VoteEquivocation
 from runtime.votes import SignedVote
 

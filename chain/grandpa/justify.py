@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from chain.grandpa.authorities import VoterSet
-from chain.grandpa.messages import MAX_ANCESTRY, Justification
 from chain.grandpa.round import Round
 from chain.grandpa.tree import BlockTree
 from runtime.block import Header
+from runtime.finality import MAX_ANCESTRY, Justification
+from runtime.voters import VoterSet
 from runtime.votes import SignedVote
 
 

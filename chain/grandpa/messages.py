@@ -1,24 +1,23 @@
 """What voters tell each other, and how it is decoded within bounds.
 
-Votes themselves are in `runtime.votes`, because the chain punishes those who contradict themselves. On the topic of
+Votes themselves are in `runtime.votes`, because the chain punishes those who contradict themselves, and justifications
+in `runtime.finality`, because clients check them. On the topic of
 votes travel `SignedVote`, `SignedProposal` and `Justification`; `CatchUpRequest` and `CatchUp` pass between two peers.
 """
 
 from __future__ import annotations
 
-from runtime.block import Header
 from runtime.codec import U63, AccountId, Hash, Record, Signature, decode, encode
 from runtime.errors import CodecError
+from runtime.finality import MAX_JUSTIFICATION_BYTES, Justification
 from runtime.trees import hash_tagged
 from runtime.votes import SignedVote
 
-MAX_GOSSIP_BYTES = 2 * 1024 * 1024
-"""A justification of the largest set with its headers; a vote has about 200 bytes."""
+MAX_GOSSIP_BYTES = MAX_JUSTIFICATION_BYTES
+"""A vote has about 200 bytes."""
 MAX_CATCH_UP_BYTES = 2 * 1024 * 1024
 """Two rounds of the largest set, in which everybody equivocated."""
 MAX_CATCH_UPS = 2
-MAX_ANCESTRY = 1024
-"""Headers that a justification may carry to show that precommits for later blocks count for its target."""
 
 
 class Proposal(Record):
@@ -36,21 +35,6 @@ class SignedProposal(Record):
     proposal: Proposal
     voter: AccountId
     signature: Signature
-
-
-class Justification(Record):
-    """Precommits of one round with a supermajority for the target: it is final. Also gossiped, as a *commit*.
-
-    ``precommits`` are sorted by (voter, target hash); of an equivocator it holds both. ``ancestry`` holds the headers
-    between the target and the later blocks that were voted for, sorted by (number, hash); usually there are none.
-    """
-
-    set_id: U63
-    round: U63
-    target_hash: Hash
-    target_number: U63
-    precommits: tuple[SignedVote, ...]
-    ancestry: tuple[Header, ...]
 
 
 class CatchUpRequest(Record):
@@ -82,11 +66,6 @@ def decode_gossip(data: bytes) -> Gossip:
     """A message of the topic of votes. Raises `CodecError`; nothing is allocated beyond a multiple of ``data``."""
     message: Gossip = decode(data, SignedVote | SignedProposal | Justification, MAX_GOSSIP_BYTES)
     return message
-
-
-def decode_justification(data: bytes) -> Justification:
-    """A justification that was stored or fetched. Raises `CodecError`."""
-    return decode(data, Justification, MAX_GOSSIP_BYTES)
 
 
 def decode_catch_ups(data: bytes) -> tuple[CatchUp, ...]:

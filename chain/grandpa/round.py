@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chain.grandpa.authorities import VoterSet
 from chain.grandpa.messages import CatchUp, SignedProposal
 from chain.grandpa.tree import BlockTree
 from chain.grandpa.view import Added, View
+from runtime.voters import VoterSet
 from runtime.votes import SignedVote
 
 

@@ -6,7 +6,6 @@ nothing of peers: `chain.grandpa.voter` checks what arrives, and repeats and req
 
 from __future__ import annotations
 
-from chain.grandpa.authorities import VoterSet
 from chain.grandpa.ballot import Ballot
 from chain.grandpa.effects import (
     Effect,
@@ -19,11 +18,13 @@ from chain.grandpa.effects import (
 )
 from chain.grandpa.justify import build_justification
 from chain.grandpa.memory import Grounds, Memory
-from chain.grandpa.messages import CatchUp, Justification, SignedProposal
+from chain.grandpa.messages import CatchUp, SignedProposal
 from chain.grandpa.round import Round, RoundState
 from chain.grandpa.tree import BlockTree
 from chain.grandpa.view import Added
+from runtime.finality import Justification
 from runtime.pallets.offences import VoteEquivocation
+from runtime.voters import VoterSet
 from runtime.votes import SignedVote, Stage
 
 PREVOTE_AFTER = 2

@@ -10,8 +10,8 @@ import heapq
 from collections.abc import Iterator
 from enum import Enum
 
-from chain.grandpa.authorities import VoterSet
 from chain.grandpa.tree import BlockTree
+from runtime.voters import VoterSet
 from runtime.votes import SignedVote
 
 

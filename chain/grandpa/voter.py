@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chain.grandpa.authorities import VoterSet
 from chain.grandpa.ballot import Ballot, Signer
 from chain.grandpa.effects import (
     Broadcast,
@@ -26,12 +25,14 @@ from chain.grandpa.effects import (
     SendCatchUp,
 )
 from chain.grandpa.memory import Memory
-from chain.grandpa.messages import CatchUp, CatchUpRequest, Justification, SignedProposal, proposal_message
+from chain.grandpa.messages import CatchUp, CatchUpRequest, SignedProposal, proposal_message
 from chain.grandpa.rounds import PRECOMMIT_AFTER, PREVOTE_AFTER, Rounds
 from chain.grandpa.tree import BlockTree
-from chain.grandpa.verify import InvalidJustification, Verify, verify_justification
 from runtime import crypto
 from runtime.block import Authority
+from runtime.crypto import Verify
+from runtime.finality import InvalidJustification, Justification, verify_justification
+from runtime.voters import VoterSet
 from runtime.votes import SignedVote, vote_message
 
 REPEAT_AFTER = 4

@@ -166,6 +166,20 @@ class FinalityProofJson(TypedDict):
     justification: BytesJson
 
 
+class StepJson(TypedDict):
+    """An encoded header and the encoded justification that makes its block final."""
+
+    header: BytesJson
+    justification: BytesJson
+
+
+class StepsJson(TypedDict):
+    """Steps, ascending. ``complete`` when the last one is the latest justification; else ask again from there."""
+
+    steps: list[StepJson]
+    complete: bool
+
+
 class MethodJson(TypedDict):
     name: str
     params: list[ObjectJson]

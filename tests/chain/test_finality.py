@@ -9,9 +9,10 @@ import pytest
 
 from chain.effects import Ask, Judge, Publish, Punish
 from chain.finality import GROUNDS, VOTE, Finality
-from chain.grandpa.messages import SignedProposal, decode_gossip, decode_justification
+from chain.grandpa.messages import SignedProposal, decode_gossip
 from chain.messages import FINALITY, VOTES, Votes, decode_message, encode_message
 from runtime.codec import decode, encode, replace
+from runtime.finality import decode_justification
 from runtime.votes import SignedVote, Vote, verify_vote
 from tests.support.passive_network import PassiveNetwork
 from tests.support.validators import CLOCK, session_signer

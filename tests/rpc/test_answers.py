@@ -64,6 +64,7 @@ def parameters(story: Story) -> dict[str, list[list[Any]]]:
         "explorer_events": [[None, 100], ["disputes"]],
         "explorer_extrinsic": [[listed], [nothing]],
         "explorer_search": [["0"], [story.task[:12]], [people[0]], ["nothing"]],
+        "grandpa_proveAuthorities": [[0]],
         "grandpa_proveFinality": [[1]],
         "payment_queryInfo": [[raw]],
         "proofs_get": [[story.task], [nothing]],

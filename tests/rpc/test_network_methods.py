@@ -7,9 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from chain.grandpa.messages import Justification
 from runtime.codec import decode
 from runtime.crypto import derive_seed, public_key
+from runtime.finality import Justification
 from runtime.pallets import balances
 from solvent.errors import RpcFailed
 from solvent.following import wait_until_final

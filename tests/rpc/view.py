@@ -31,6 +31,7 @@ class View:
         self.indexes = Indexes(folder / "index", chain.ledger)
         self.bell = Bell()
         self.started_at = 0.0
+        self.genesis: dict[str, Any] = {}
 
     def submit(self, raw: bytes) -> bytes:
         return self.pool.submit(raw, self.ledger.head_number, 0.0)

@@ -130,9 +130,10 @@ def test_reading_at_an_old_block_gives_the_old_value(client: Client) -> None:
 
 
 def test_proved_reads_need_no_trust(client: Client) -> None:
-    assert client.verify_storage(balances.ACCOUNTS, public_key(ALICE)) is not None
-    assert client.verify_storage(balances.ACCOUNTS, bytes(32)) is None
-    assert client.verify_storage(system.CHAIN_ID) == "dev"
+    at = client.finalized_hash()
+    assert client.verify_storage(balances.ACCOUNTS, public_key(ALICE), at=at) is not None
+    assert client.verify_storage(balances.ACCOUNTS, bytes(32), at=at) is None
+    assert client.verify_storage(system.CHAIN_ID, at=at) == "dev"
 
 
 class LyingTransport:
@@ -152,7 +153,7 @@ class LyingTransport:
 def test_a_lie_about_storage_is_noticed(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "_transport", LyingTransport(client._transport))
     with pytest.raises(BadAnswer, match="does not show"):
-        client.verify_storage(balances.ACCOUNTS, public_key(ALICE))
+        client.verify_storage(balances.ACCOUNTS, public_key(ALICE), at=client.finalized_hash())
 
 
 def test_a_header_that_does_not_hash_to_its_name_is_refused(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,6 +121,12 @@ def disable(ctx: Context, account: bytes) -> None:
         ctx.deposit(Disabled(account))
 
 
+def punishable_slots(state: State) -> int:
+    """Slots for which the members of a session can surely be slashed for what they sign (`is_punishable`)."""
+    consensus = system.parameters(state).consensus
+    return consensus.epoch_slots * consensus.era_sessions * max(consensus.unbonding_eras - 1, 0)
+
+
 def is_punishable(state: State, session: Session) -> bool:
     """Whether offences of that session can still be reported. All stake that had weight in it is still bonded or
     unbonding then: what was unbonded in the era before (after its election) is the first to be free again."""

@@ -19,13 +19,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from chain.grandpa import effects as fx
-from chain.grandpa.authorities import VoterSet
 from chain.grandpa.memory import Grounds, Memory, Place, place_of
-from chain.grandpa.messages import CatchUp, CatchUpRequest, Gossip, Justification, SignedProposal
+from chain.grandpa.messages import CatchUp, CatchUpRequest, Gossip, SignedProposal
 from chain.grandpa.rounds import Rounds
 from chain.grandpa.view import View
 from chain.grandpa.voter import GrandpaVoter
 from runtime.block import Authority
+from runtime.finality import Justification
+from runtime.voters import VoterSet
 from runtime.votes import SignedVote
 from tests.chain.grandpa.plan import Plan
 from tests.chain.grandpa.world import GENESIS_HASH, Blocks, HashSigner, KnownTree, key, verify_hash, vote

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 from chain.grandpa import effects as fx
-from chain.grandpa.authorities import VoterSet
 from chain.grandpa.memory import Grounds, Memory, place_of
-from chain.grandpa.messages import CatchUp, Justification, SignedProposal
+from chain.grandpa.messages import CatchUp, SignedProposal
 from chain.grandpa.rounds import Rounds
 from chain.grandpa.view import View
 from chain.grandpa.voter import GrandpaVoter
+from runtime.finality import Justification
+from runtime.voters import VoterSet
 from runtime.votes import SignedVote
 from tests.chain.grandpa.simulation import forget_the_lock
 from tests.chain.grandpa.world import GENESIS_HASH, Blocks, HashSigner, KnownTree, authorities, key, verify_hash, vote

@@ -6,21 +6,17 @@ import random
 
 import pytest
 
-from chain.grandpa.authorities import VoterSet
 from chain.grandpa.justify import build_justification
-from chain.grandpa.messages import MAX_GOSSIP_BYTES, Justification, decode_gossip, decode_justification
+from chain.grandpa.messages import MAX_GOSSIP_BYTES, decode_gossip
 from chain.grandpa.round import Round
-from chain.grandpa.verify import (
-    InvalidEquivocation,
-    InvalidJustification,
-    verify_equivocation,
-    verify_justification,
-)
+from chain.grandpa.verify import InvalidEquivocation, verify_equivocation
 from runtime import crypto
 from runtime.block import Authority
 from runtime.codec import encode, replace
 from runtime.errors import CodecError
+from runtime.finality import InvalidJustification, Justification, decode_justification, verify_justification
 from runtime.pallets.offences import VoteEquivocation
+from runtime.voters import VoterSet
 from runtime.votes import Vote, sign_vote, verify_vote
 from tests.chain.grandpa.world import GENESIS_HASH, Blocks, KnownTree, authorities, key, verify_hash, vote
 

@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from chain.grandpa.authorities import MAX_VOTERS, InvalidAuthorities, VoterSet
 from chain.grandpa.round import Round
 from chain.grandpa.view import Added, View
 from runtime.block import Authority
+from runtime.voters import MAX_VOTERS, InvalidAuthorities, VoterSet
 from runtime.votes import SignedVote
 from tests.chain.grandpa.world import Blocks, KnownTree, authorities, key, vote
 

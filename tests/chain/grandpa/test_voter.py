@@ -8,10 +8,11 @@ import pytest
 
 from chain.grandpa import effects as fx
 from chain.grandpa.memory import Memory
-from chain.grandpa.messages import CatchUp, CatchUpRequest, Justification, Proposal, SignedProposal, proposal_message
+from chain.grandpa.messages import CatchUp, CatchUpRequest, Proposal, SignedProposal, proposal_message
 from chain.grandpa.rounds import Rounds
 from chain.grandpa.voter import GrandpaVoter
 from runtime.codec import replace
+from runtime.finality import Justification
 from runtime.votes import SignedVote
 from tests.chain.grandpa.simulation import forget_the_lock
 from tests.chain.grandpa.world import GENESIS_HASH, Blocks, HashSigner, KnownTree, authorities, key, verify_hash, vote

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from runtime import crypto
 from runtime.block import Header, Seal, seal_message, slot_of
-from runtime.crypto import to_ss58
+from runtime.crypto import Verify, to_ss58
 from runtime.errors import InvalidBlock
-
-Verify = Callable[[bytes, bytes, bytes], bool]
-"""(public key, signature, message) -> whether the signature is valid. Injected, so that results can be memoised."""
 
 
 def validate_seal(header: Header, genesis_hash: bytes, verify: Verify = crypto.verify) -> None:
