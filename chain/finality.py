@@ -39,7 +39,6 @@ from runtime.codec import decode, encode
 from runtime.errors import CodecError
 from runtime.finality import Justification, decode_justification
 from runtime.pallets import session
-from runtime.pallets.offences import VoteEquivocation
 from runtime.state import State
 from runtime.votes import SignedVote
 
@@ -59,30 +58,8 @@ class FinalizeBlock:
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
-    """A voter voted for a block that is missing here."""
-
-    hash: bytes
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class AskCatchUp:
-    """Ask some peer for the votes of a later round."""
-
-    request: CatchUpRequest
-
-
-@dataclass(frozen=True, slots=True)
 class Outdated:
     """Somebody speaks of a later set, unchecked: the justification that ended this node's set may have got lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class VotedTwice:
-    """Proof that a voter voted twice in a stage."""
-
-    evidence: VoteEquivocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +69,8 @@ class FinalityBroken:
     reason: str
 
 
-FinalityEffect = Effect | FinalizeBlock | Need | AskCatchUp | Outdated | VotedTwice | FinalityBroken
+FinalityEffect = Effect | FinalizeBlock | Outdated | FinalityBroken | NeedBlock | RequestCatchUp | ReportEquivocation
+"""The last three are the voter's own, passed on."""
 
 
 class Finality:
@@ -239,16 +217,12 @@ class Finality:
                     translated += [Punish(peer, BAD_VOTE_POINTS, reason)] if peer else []
                 case Finalize(hash_, _, justification):
                     translated.append(FinalizeBlock(hash_, encode(justification)))
-                case NeedBlock(hash_, number):
-                    translated.append(Need(hash_, number))
-                case RequestCatchUp(request):
-                    translated.append(AskCatchUp(request))
-                case ReportEquivocation(evidence):
-                    translated.append(VotedTwice(evidence))
                 case FinalityFault(justification, finalized):
                     translated.append(FinalityBroken(_explain_fault(justification, finalized)))
-                case _:
-                    pass
+                case NeedBlock() | RequestCatchUp() | ReportEquivocation():
+                    translated.append(effect)
+                case Relay() | SendCatchUp():
+                    pass  # `on_gossip` and `on_catch_up_request` have looked at them
         return _merge([Commit(batch), *translated]) if batch else translated
 
     def _vote_key(self, round_: int) -> bytes:

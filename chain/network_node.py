@@ -16,17 +16,10 @@ from typing import Literal, Protocol
 from chain.db import Batch
 from chain.effects import Commit, Effect, Judge, NewBest, NewFinalized, Punish
 from chain.evidence import EvidenceBook
-from chain.finality import (
-    AskCatchUp,
-    Finality,
-    FinalityEffect,
-    FinalizeBlock,
-    Need,
-    Outdated,
-    VotedTwice,
-)
+from chain.finality import Finality, FinalityEffect, FinalizeBlock, Outdated
 from chain.finality_requests import FinalityRequests
 from chain.gossip import judge_announcement, take_extrinsics
+from chain.grandpa.effects import NeedBlock, ReportEquivocation, RequestCatchUp
 from chain.history import History
 from chain.importer import Equivocation, Imported, Importer, ImportLimits, Missing
 from chain.ledger import Ledger
@@ -64,7 +57,7 @@ WARPING_STATUS_SECONDS = 3.0
 SWEPT_AT_ONCE = 2048
 
 NodeEffect = Effect | Imported | Missing | Equivocation | FinalityEffect | WarpRefused
-"""What happens inside. Out come `Effect`, `Equivocation`, `VotedTwice`, `FinalityBroken` and `WarpRefused`."""
+"""What happens inside. Out come `Effect`, `Equivocation`, `ReportEquivocation`, `FinalityBroken` and `WarpRefused`."""
 Step = Callable[[float], list[NodeEffect]]
 _VERDICTS: dict[bool | None, Literal["accept", "ignore", "reject"]] = {True: "accept", False: "ignore", None: "reject"}
 
@@ -186,7 +179,7 @@ class ChainNode:
                 self._todo.append(lambda now: [*self.evidence.on_finalized()])
             case Equivocation(first, second):
                 self._todo.append(lambda now: [*self.evidence.add(HeaderEquivocation(first, second))])
-            case VotedTwice(evidence):
+            case ReportEquivocation(evidence):
                 self._todo.append(lambda now: [*self.evidence.add(evidence)])
             case Imported(_, _, peer, justification):
                 if justification:
@@ -197,14 +190,14 @@ class ChainNode:
             case Missing(hash_, number, peer):
                 self.sync.want_ancestors(hash_, number, peer)
                 return False
-            case Need(hash_, number):
+            case NeedBlock(hash_, number):
                 self.sync.want_ancestors(hash_, number, "")
                 if hash_ == self.finality.voter.promised:
                     self._todo.append(lambda now: [*self.importer.on_promised(hash_, now)])
                 return False
             case Outdated():
                 return False
-            case AskCatchUp(request):
+            case RequestCatchUp(request):
                 self._todo.append(lambda now: [*self._finality_requests.ask_votes(self._connected, request, now)])
                 return False
             case FinalizeBlock(hash_, justification):

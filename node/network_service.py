@@ -16,7 +16,8 @@ import trio
 
 from chain import messages
 from chain.effects import Ask, Commit, Judge, NewBest, NewFinalized, Publish, Punish
-from chain.finality import FinalityBroken, VotedTwice
+from chain.finality import FinalityBroken
+from chain.grandpa.effects import ReportEquivocation
 from chain.importer import Equivocation
 from chain.network_node import ChainNode, NodeEffect
 from chain.slots import is_primary
@@ -251,7 +252,7 @@ class NetworkNode(BaseNode):
                 self._on_finalized(number, hash_)
             case Equivocation(first, _):
                 logger.warning("an authority sealed two blocks for one slot, at height %d", first.number)
-            case VotedTwice(evidence):
+            case ReportEquivocation(evidence):
                 logger.warning("a voter voted twice in one stage of a round: %s", evidence.first.vote)
             case FinalityBroken(reason):
                 self.fail(ChainBroken(reason))

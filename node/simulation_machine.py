@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 from chain import slots
 from chain.effects import Ask, Commit, Judge, NewFinalized, Publish, Punish
-from chain.finality import FinalityBroken, VotedTwice
+from chain.finality import FinalityBroken
+from chain.grandpa.effects import ReportEquivocation
 from chain.importer import Equivocation
 from chain.ledger import Ledger, open_ledger
 from chain.messages import BLOCKS, EXTRINSICS, VOTES
@@ -210,7 +211,7 @@ class Machine:
                 self._tickets[peer, host.ask(peer, protocol, data, world.now)] = ticket
             case Punish(peer, points, reason):
                 self._punish(peer, points, reason)
-            case Equivocation() | VotedTwice():
+            case Equivocation() | ReportEquivocation():
                 self.statistics.offences += 1
             case FinalityBroken(reason):
                 world.on_broken(self, reason)

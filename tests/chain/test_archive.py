@@ -253,4 +253,4 @@ def test_a_purged_validator_remembers_what_it_signed_and_goes_on_without_contrad
         assert min(ledger.finalized_number for ledger in ledgers) > 25
         assert len({ledger.hash_at(25) for ledger in ledgers}) == 1
         named = {type(effect).__name__ for node in network.nodes.values() for effect in node.effects}
-        assert named.isdisjoint({"VotedTwice", "Equivocation", "FinalityBroken"})
+        assert named.isdisjoint({"ReportEquivocation", "Equivocation", "FinalityBroken"})
