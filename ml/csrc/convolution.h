@@ -202,35 +202,49 @@ static int fits_in_place(const struct convolution *c) {
            spread_of(c).size <= SCRATCH_FLOATS;
 }
 
+/* One line of pixels to where its phases lie, without dividing: at most two additions a pixel. */
+INLINE void spread_line(const struct convolution *c, struct spread s, const float *in, float *out) {
+    int64_t stride = c->h.stride, x = c->h.before < 0 ? (c->h.spread - 1 - c->h.before) / c->h.spread : 0;
+    int64_t at = x * c->h.spread + c->h.before, phase = at % stride, place = at / stride;
+    if (stride == 1 && c->h.spread == 1) {
+        int64_t count = c->width - x < s.run - place ? c->width - x : s.run - place;
+        if (count > 0) memcpy(out + place, in + x, (size_t)count * sizeof(float));
+        return;
+    }
+    for (; x < c->width && place < s.run; x++) {
+        out[phase * s.run + place] = in[x];
+        for (phase += c->h.spread; phase >= stride; phase -= stride) place++;
+    }
+}
+
 static void spread_image(const struct convolution *c, struct spread s, int64_t image, int64_t group, float *to) {
     const float *from = c->image + (image * c->channels + group * c->inner) * c->height * c->width;
-    int64_t stride = c->h.stride;
     memset(to, 0, (size_t)s.size * sizeof(float));
     for (int64_t channel = 0; channel < c->inner; channel++)
         for (int64_t y = 0; y < c->height; y++) {
             int64_t line = y * c->v.spread + c->v.before;
             if (line < 0 || line >= s.lines) continue;
-            float *out = to + (channel * s.lines + line) * s.line;
-            const float *in = from + (channel * c->height + y) * c->width;
-            for (int64_t x = 0; x < c->width; x++) {
-                int64_t at = x * c->h.spread + c->h.before;
-                if (at >= 0 && at / stride < s.run) out[at % stride * s.run + at / stride] = in[x];
-            }
+            spread_line(c, s, from + (channel * c->height + y) * c->width, to + (channel * s.lines + line) * s.line);
         }
+}
+
+/* For each row k of the matrix, how far after the first pixel of an output's window its pixel lies. */
+static void find_shifts(const struct convolution *c, struct spread s, int32_t *shift) {
+    for (int64_t channel = 0; channel < c->inner; channel++)
+        for (int64_t i = 0; i < c->kernel_height; i++)
+            for (int64_t j = 0; j < c->kernel_width; j++) {
+                int64_t x = j * c->h.apart, line = channel * s.lines + i * c->v.apart;
+                *shift++ = (int32_t)(line * s.line + x % c->h.stride * s.run + x / c->h.stride);
+            }
 }
 
 static void convolve_image(const struct convolution *c, const float *weights, int64_t image, int64_t group, struct share rows,
                            float *out, float *scratch) {
     struct spread s = spread_of(c);
     int32_t shift[MAX_SHIFTS];
-    int64_t inner = 0, per_line = (c->out_width + LANES - 1) / LANES, total = per_line * c->out_height;
-    for (int64_t channel = 0; channel < c->inner; channel++)
-        for (int64_t i = 0; i < c->kernel_height; i++)
-            for (int64_t j = 0; j < c->kernel_width; j++) {
-                int64_t x = j * c->h.apart;
-                int64_t line = channel * s.lines + i * c->v.apart;
-                shift[inner++] = (int32_t)(line * s.line + x % c->h.stride * s.run + x / c->h.stride);
-            }
+    int64_t inner = c->inner * c->kernel_height * c->kernel_width;
+    int64_t per_line = (c->out_width + LANES - 1) / LANES, total = per_line * c->out_height;
+    find_shifts(c, s, shift);
     spread_image(c, s, image, group, scratch);
     float sums[ROWS * WIDTH] __attribute__((aligned(64)));
     for (int64_t first = 0; first < total; first += COLUMNS) {
@@ -258,6 +272,116 @@ static void convolve_image(const struct convolution *c, const float *weights, in
     }
 }
 
+/* -- Outputs as lanes --------------------------------------------------------------------------------------------------
+ * Where lines are short (gradients of weights, small images) the lanes are output channels: the weights are packed once, [K,
+ * channels], and each pixel of the spread image is broadcast from where it lies. */
+INLINE void outputs_tile(const int rows, const int vectors, int64_t inner, const float *const *from, const int32_t *shift,
+                         const float *weights, float *sums) {
+    for (int64_t start = 0; start < inner; start += BLOCK) {
+        int64_t end = inner - start < BLOCK ? inner : start + BLOCK;
+        lanes s[ROWS][COLUMNS];
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            UNROLL
+            for (int v = 0; v < vectors; v++) s[i][v] = (lanes){0};
+        }
+        for (int64_t k = start; k < end; k++) {
+            lanes right[COLUMNS];
+            UNROLL
+            for (int v = 0; v < vectors; v++) right[v] = load(weights + (k * vectors + v) * LANES);
+            UNROLL
+            for (int i = 0; i < rows; i++) {
+                lanes left = broadcast(from[i][shift[k]]);
+                UNROLL
+                for (int v = 0; v < vectors; v++) s[i][v] = fused(left, right[v], s[i][v]);
+            }
+        }
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            UNROLL
+            for (int v = 0; v < vectors; v++) {
+                float *sum = sums + (i * COLUMNS + v) * LANES;
+                store(sum, start == 0 ? s[i][v] : load(sum) + s[i][v]);
+            }
+        }
+    }
+}
+
+#define OUTPUTS_CASE(n) \
+    case n: \
+        if (vectors == 1) outputs_tile(n, 1, inner, from, shift, weights, sums); \
+        else outputs_tile(n, COLUMNS, inner, from, shift, weights, sums); \
+        break;
+
+static __attribute__((noinline)) void any_outputs_tile(int rows, int vectors, int64_t inner, const float *const *from,
+                                                       const int32_t *shift, const float *weights, float *sums) {
+    switch (rows) {
+        OUTPUTS_CASE(1) OUTPUTS_CASE(2) OUTPUTS_CASE(3) OUTPUTS_CASE(4)
+#if ROWS > 4
+        OUTPUTS_CASE(5) OUTPUTS_CASE(6)
+#endif
+#if ROWS > 6
+        OUTPUTS_CASE(7) OUTPUTS_CASE(8)
+#endif
+        default: break;
+    }
+}
+
+/* Floats of scratch: packed weights, shifts, the spread image. */
+static int64_t outputs_scratch(const struct convolution *c) {
+    int64_t inner = c->inner * c->kernel_height * c->kernel_width;
+    int64_t wide = c->outputs <= LANES ? LANES : (c->outputs + WIDTH - 1) / WIDTH * WIDTH;
+    return inner * (wide + 1) + LANES + spread_of(c).size;
+}
+
+/* Whether fewer lanes are wasted on channels than on the ends of lines. */
+static int prefers_outputs(const struct convolution *c) {
+    int64_t line = (c->out_width + LANES - 1) / LANES * LANES, wide = (c->outputs + LANES - 1) / LANES * LANES;
+    return c->groups == 1 && c->out_width * wide < c->outputs * line && outputs_scratch(c) <= SCRATCH_FLOATS;
+}
+
+/* Units are tiles of output places; a part takes neighbouring ones. Tiles of an image are of nearly equal height. */
+static void convolve_outputs(const struct convolution *c, const float *weights, int part, int parts, float *out,
+                             float *scratch) {
+    struct spread s = spread_of(c);
+    int64_t inner = c->inner * c->kernel_height * c->kernel_width, places = c->out_height * c->out_width;
+    int64_t tiles = (places + ROWS - 1) / ROWS, width = c->outputs <= LANES ? LANES : WIDTH;
+    int64_t panels = (c->outputs + width - 1) / width, spread_first = -1;
+    struct share mine = share_of(c->images * tiles, part, parts);
+    if (mine.first >= mine.last) return;
+    for (int64_t p = 0; p < panels; p++) {
+        int64_t columns = c->outputs - p * width < width ? c->outputs - p * width : width;
+        for (int64_t k = 0; k < inner; k += DEPTH) {
+            const float *from = weights + p * width * inner + k;
+            float *to = scratch + (p * inner + k) * width;
+            int64_t depth = inner - k < DEPTH ? inner - k : DEPTH;
+            if (width == LANES) pack_wide(LANES, to, from, columns, depth, inner, 1);
+            else pack(to, from, columns, depth, inner, 1);
+        }
+    }
+    int32_t *shift = (int32_t *)(scratch + panels * width * inner);
+    float *image = scratch + panels * width * inner + (inner + LANES - 1) / LANES * LANES;
+    float sums[ROWS * WIDTH] __attribute__((aligned(64)));
+    find_shifts(c, s, shift);
+    for (int64_t unit = mine.first; unit < mine.last; unit++) {
+        int64_t number = unit / tiles;
+        struct share rows = share_of(places, (int)(unit % tiles), (int)tiles);
+        const float *from[ROWS];
+        if (number != spread_first) spread_image(c, s, number, 0, image);
+        spread_first = number;
+        for (int64_t i = rows.first; i < rows.last; i++)
+            from[i - rows.first] = image + i / c->out_width * c->v.stride * s.line + i % c->out_width;
+        for (int64_t p = 0; p < panels; p++) {
+            int64_t columns = c->outputs - p * width < width ? c->outputs - p * width : width;
+            any_outputs_tile((int)(rows.last - rows.first), (int)(width / LANES), inner, from, shift,
+                             scratch + p * inner * width, sums);
+            for (int64_t i = 0; i < rows.last - rows.first; i++)
+                for (int64_t j = 0; j < columns; j++)
+                    out[(number * c->outputs + p * width + j) * places + rows.first + i] = canonical(sums[i * WIDTH + j]);
+        }
+    }
+}
+
 /* size: output shape. stride[0]: image shape; stride[1]: channels of a group, kernel height and width, groups; stride[2] and
  * stride[3]: stride, elements before, spread of pixels, distance of taps, along height and width. */
 static void conv2d(const struct solvent_instruction *in, int part, int parts, float *scratch) {
@@ -265,6 +389,10 @@ static void conv2d(const struct solvent_instruction *in, int part, int parts, fl
     struct convolution c = {in->in[0], image[0], image[1], image[2], image[3], kernel[3], kernel[0], kernel[1], kernel[2],
                             in->size[1] / kernel[3], in->size[2], in->size[3], {v[0], v[1], v[2], v[3]},
                             {h[0], h[1], h[2], h[3]}};
+    if (prefers_outputs(&c)) {
+        convolve_outputs(&c, in->in[1], part, parts, in->out[0], scratch);
+        return;
+    }
     struct share images = share_of(c.images * c.groups, part, parts);
     if (fits_in_place(&c) && c.images * c.groups >= parts) {
         for (int64_t unit = images.first; unit < images.last; unit++)
@@ -280,55 +408,4 @@ static void conv2d(const struct solvent_instruction *in, int part, int parts, fl
     if (rows.first >= rows.last) return;
     for (int64_t unit = mine.first; unit < mine.last; unit++)
         convolve_panel(&c, in->in[1], unit / panels, unit % panels * WIDTH, rows, in->out[0], scratch);
-}
-
-/* size: output shape (images times channels, height, width). stride[0]: image height and width; stride[2] and stride[3]:
- * stride, elements before, taps, distance of taps. out: the largest of each window, and its place in the image. */
-static void max_pool(const struct solvent_instruction *in, int part, int parts) {
-    int64_t height = in->stride[0][0], width = in->stride[0][1], out_height = in->size[1], out_width = in->size[2];
-    const int64_t *v = in->stride[2], *h = in->stride[3];
-    struct share mine = share_of(in->size[0], part, parts);
-    for (int64_t plane = mine.first; plane < mine.last; plane++) {
-        const float *x = (const float *)in->in[0] + plane * height * width;
-        float *values = (float *)in->out[0] + plane * out_height * out_width;
-        int32_t *places = (int32_t *)in->out[1] + plane * out_height * out_width;
-        for (int64_t i = 0; i < out_height; i++)
-            for (int64_t j = 0; j < out_width; j++) {
-                int64_t top = i * v[0] - v[1], left = j * h[0] - h[1];
-                int64_t a = top < 0 ? (v[3] - 1 - top) / v[3] : 0, b_first = left < 0 ? (h[3] - 1 - left) / h[3] : 0;
-                int64_t b_end = (width - 1 - left) / h[3] + 1 < h[2] ? (width - 1 - left) / h[3] + 1 : h[2];
-                int64_t place = (top + a * v[3]) * width + left + b_first * h[3], fallback = place;
-                float best = x[place];
-                for (; a < v[2] && top + a * v[3] < height; a++) {
-                    const float *line = x + (top + a * v[3]) * width + left;
-                    for (int64_t b = b_first; b < b_end; b++) {
-                        float value = line[b * h[3]];
-                        place = value > best ? line + b * h[3] - x : place;
-                        best = maximum(best, value);
-                    }
-                }
-                values[i * out_width + j] = canonical(best);
-                places[i * out_width + j] = (int32_t)(best == best ? place : fallback);
-            }
-    }
-}
-
-/* size: input shape (images times channels, height, width). stride[0]: height and width of the gradient; stride[2] and
- * stride[3] as above. in: gradient, places. */
-static void max_pool_backward(const struct solvent_instruction *in, int part, int parts) {
-    int64_t height = in->size[1], width = in->size[2], columns = in->stride[0][1], count = in->stride[0][0] * columns;
-    const int64_t *v = in->stride[2], *h = in->stride[3];
-    struct share mine = share_of(in->size[0], part, parts);
-    for (int64_t plane = mine.first; plane < mine.last; plane++) {
-        const float *grad = (const float *)in->in[0] + plane * count;
-        const int32_t *places = (const int32_t *)in->in[1] + plane * count;
-        float *out = (float *)in->out[0] + plane * height * width;
-        memset(out, 0, (size_t)(height * width) * sizeof(float));
-        for (int64_t w = 0; w < count; w++) {
-            if (places[w] < 0 || places[w] >= height * width) continue;
-            int64_t y = places[w] / width + v[1] - w / columns * v[0], x = places[w] % width + h[1] - w % columns * h[0];
-            if (y < 0 || y > (v[2] - 1) * v[3] || x < 0 || x > (h[2] - 1) * h[3]) continue; /* outside this window */
-            out[places[w]] = canonical(out[places[w]] + grad[w]);
-        }
-    }
 }

@@ -66,11 +66,12 @@ static __attribute__((noinline)) void any_tile(int rows, int vectors, int64_t de
 typedef float four __attribute__((vector_size(16)));
 typedef float loose_four __attribute__((vector_size(16), aligned(4), may_alias));
 
-/* Copy columns [0, columns) x k [0, depth) of Q into a panel of WIDTH floats per k; missing columns are +0. */
-static void pack(float *panel, const float *q, int64_t columns, int64_t depth, int64_t row, int64_t next) {
-    if (columns < WIDTH) memset(panel, 0, (size_t)(depth * WIDTH) * sizeof(float));
+/* Copy columns [0, columns) x k [0, depth) of Q into a panel of `width` floats per k; missing columns are +0. */
+INLINE void pack_wide(const int64_t width, float *panel, const float *q, int64_t columns, int64_t depth, int64_t row,
+                      int64_t next) {
+    if (columns < width) memset(panel, 0, (size_t)(depth * width) * sizeof(float));
     if (row == 1) {
-        for (int64_t k = 0; k < depth; k++) memcpy(panel + k * WIDTH, q + k * next, (size_t)columns * sizeof(float));
+        for (int64_t k = 0; k < depth; k++) memcpy(panel + k * width, q + k * next, (size_t)columns * sizeof(float));
         return;
     }
     int64_t j = 0, whole = next == 1 ? depth - depth % 4 : 0;
@@ -81,17 +82,21 @@ static void pack(float *panel, const float *q, int64_t columns, int64_t depth, i
             four c = *(const loose_four *)(r2 + k), d = *(const loose_four *)(r3 + k);
             four ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
             four cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-            float *to = panel + k * WIDTH + j;
+            float *to = panel + k * width + j;
             *(loose_four *)to = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5);
-            *(loose_four *)(to + WIDTH) = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
-            *(loose_four *)(to + 2 * WIDTH) = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
-            *(loose_four *)(to + 3 * WIDTH) = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
+            *(loose_four *)(to + width) = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
+            *(loose_four *)(to + 2 * width) = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
+            *(loose_four *)(to + 3 * width) = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
         }
         for (int64_t k = whole; k < depth; k++)
-            for (int i = 0; i < 4; i++) panel[k * WIDTH + j + i] = q[(j + i) * row + k * next];
+            for (int i = 0; i < 4; i++) panel[k * width + j + i] = q[(j + i) * row + k * next];
     }
     for (; j < columns; j++)
-        for (int64_t k = 0; k < depth; k++) panel[k * WIDTH + j] = q[j * row + k * next];
+        for (int64_t k = 0; k < depth; k++) panel[k * width + j] = q[j * row + k * next];
+}
+
+static void pack(float *panel, const float *q, int64_t columns, int64_t depth, int64_t row, int64_t next) {
+    pack_wide(WIDTH, panel, q, columns, depth, row, next);
 }
 
 /* Move a tile between its sums and the output matrix; on the last visit NaN becomes canonical. */

@@ -10,6 +10,7 @@
 #include "places.h"
 #include "normal.h"
 #include "convolution.h"
+#include "pooling.h"
 
 static void run(const struct solvent_instruction *in, uint32_t step, int part, int parts, float *scratch) {
     switch (in->op) {

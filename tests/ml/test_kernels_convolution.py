@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -39,8 +40,13 @@ def test_a_deep_convolution_sums_in_blocks() -> None:
     assert_defined("conv2d", (1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1), [image, weight])
 
 
-def test_a_convolution_deeper_than_a_panel_is_the_same_with_every_instruction_set_and_thread_count() -> None:
-    image, weight = floats((2, 300, 4, 9), 1, False), floats((9, 300, 3, 3), 2, False)
+@pytest.mark.parametrize("shape", [(9, 300, 4, 9), (40, 300, 5, 3), (16, 70, 33, 3), (33, 30, 3, 35)])
+def test_a_deep_convolution_is_the_same_with_every_instruction_set_and_thread_count(
+    shape: tuple[int, int, int, int],
+) -> None:
+    """Lines, outputs or packed panels may lie on the lanes: by the shape and by the instruction set."""
+    outputs, inner, height, width = shape
+    image, weight = floats((2, inner, height, width), 1, False), floats((outputs, inner, 3, 3), 2, False)
     arrays = [image, weight]
     checked = one_operator("conv2d", (1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1), arrays)
     results = {tuple(execute(checked, arrays, backend=CpuBackend(n, s))) for s in INSTRUCTION_SETS for n in (1, 3)}
