@@ -2,9 +2,8 @@
 
 The voter itself (`chain.grandpa.voter`) knows neither disk nor peers nor the next authority set. Here its records
 become one `Commit` that precedes everything else, its messages become gossip, and when the block that ends a set is
-final a voter for the next set takes over. Votes, and what they rested on, live in the database until then.
-
-Keys: ``v`` set, round, stage -> what was signed; ``g`` set -> what the last vote rested on.
+final a voter for the next set takes over, with the key of the ring that is in it. Votes, and what they rested on, live
+in the database until then (`chain.vote_memory`).
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from dataclasses import dataclass
 
 from chain.db import Batch
 from chain.effects import Commit, Effect, Publish, Punish
-from chain.grandpa.ballot import Signer
 from chain.grandpa.effects import (
     Broadcast,
     FinalityFault,
@@ -28,21 +26,21 @@ from chain.grandpa.effects import (
     SendCatchUp,
 )
 from chain.grandpa.effects import Effect as VoterEffect
-from chain.grandpa.memory import Grounds, Memory, place_of
 from chain.grandpa.messages import CatchUpRequest, Gossip, SignedProposal, decode_catch_ups, decode_gossip
 from chain.grandpa.voter import GrandpaVoter
+from chain.keyring import Keyring
 from chain.ledger import Ledger
 from chain.messages import VOTES, Votes, encode_message
 from chain.slots import SlotClock
 from chain.tree import LedgerTree
-from runtime.codec import decode, encode
+from chain.vote_memory import VoteMemory, forget_before
+from runtime.codec import encode
 from runtime.errors import CodecError
 from runtime.finality import Justification, decode_justification
 from runtime.pallets import session
 from runtime.state import State
 from runtime.votes import SignedVote
 
-VOTE, GROUNDS = b"v", b"g"
 BAD_VOTE_POINTS = 50
 MAX_RELAYED = 4096
 REPEAT_SLOTS = 2
@@ -63,22 +61,35 @@ class Outdated:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyInUse:
+    """Something was signed with a key of this node, and not by this node, as far as it remembers."""
+
+    key: bytes
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class FinalityBroken:
     """Two conflicting blocks have valid justifications: more than a third of the stake is Byzantine."""
 
     reason: str
 
 
-FinalityEffect = Effect | FinalizeBlock | Outdated | FinalityBroken | NeedBlock | RequestCatchUp | ReportEquivocation
+FinalityEffect = (
+    Effect | FinalizeBlock | Outdated | KeyInUse | FinalityBroken | NeedBlock | RequestCatchUp | ReportEquivocation
+)
 """The last three are the voter's own, passed on."""
 
 
 class Finality:
     """Mutable. Call `on_finalized` after each finalized block is committed: it starts the voter of a new set."""
 
-    def __init__(self, ledger: Ledger, clock: SlotClock, signer: Signer | None, gossip_seconds: float = 1.0) -> None:
-        """``signer`` votes when its key is in the set; without one this node only follows."""
-        self._ledger, self._clock, self._signer, self._gossip = ledger, clock, signer, gossip_seconds
+    def __init__(
+        self, ledger: Ledger, clock: SlotClock, keys: Keyring, gossip_seconds: float = 1.0, is_silent: bool = False
+    ) -> None:
+        """The key in ``keys`` that is in the set votes, unless ``is_silent``; without one this node only follows."""
+        self._ledger, self._clock, self._keys, self._gossip = ledger, clock, keys, gossip_seconds
+        self._is_silent = is_silent
         self._tree = LedgerTree(ledger)
         self._relayed: dict[bytes, int] = {}
         """Messages that were valid -> the slot of the last repetition that was relayed."""
@@ -93,26 +104,23 @@ class Finality:
         base = self._ledger.store.hash_at(first.started if first is not None else 0)
         assert base is not None
         self.set_id = current.set_id
+        authorities = session.authorities_of(session.MEMBERS.get(state))
+        signer = self._keys.in_office(authorities)
+        self._memory = VoteMemory(self._ledger.store.database, self.set_id, signer.public if signer else bytes(32))
+        self._voter_key = b"" if signer is None or self._memory.is_over else signer.public
         self.voter = GrandpaVoter(
             self._tree,
-            session.authorities_of(session.MEMBERS.get(state)),
+            authorities,
             current.set_id,
-            self._signer,
+            signer if self._voter_key else None,
             self._ledger.genesis_hash,
             base,
             self._ledger.finalized,
-            self._recall(current.set_id),
+            self._memory.recall(),
             self._gossip,
             self._ledger.verify,
         )
-
-    def _recall(self, set_id: int) -> Memory:
-        database, prefix = self._ledger.store.database, set_id.to_bytes(8, "big")
-        grounds = database.get(GROUNDS + prefix)
-        signed: tuple[SignedVote | SignedProposal, ...] = tuple(
-            decode(data, SignedVote | SignedProposal) for _, data in database.range(VOTE + prefix)
-        )
-        return Memory(decode(grounds, Grounds) if grounds else None, signed)
+        self.voter.rounds.is_silent = self._is_silent
 
     # --- events
 
@@ -132,16 +140,16 @@ class Finality:
         """A block became final and is on the disk."""
         return self.restart(now) if self.voter.ended else []
 
+    def speak(self, now: float) -> list[FinalityEffect]:
+        """Vote from now on, after a time of listening."""
+        self._is_silent = self.voter.rounds.is_silent = False
+        return self.on_time(now)
+
     def restart(self, now: float) -> list[FinalityEffect]:
         """A voter for the set that is in charge now; what was signed in earlier sets is forgotten."""
         self._start()
-        stale = [
-            key
-            for kind in (VOTE, GROUNDS)
-            for key, _ in self._ledger.store.database.range(kind)
-            if int.from_bytes(key[1:9], "big") < self.set_id
-        ]
-        cleanup: list[FinalityEffect] = [Commit(dict.fromkeys(stale))] if stale else []
+        stale = forget_before(self._ledger.store.database, self.set_id)
+        cleanup: list[FinalityEffect] = [Commit(stale)] if stale else []
         return _merge([*cleanup, *self.on_time(now)])
 
     def on_gossip(self, message: Votes, now: float) -> tuple[bool | None, list[FinalityEffect]]:
@@ -161,7 +169,11 @@ class Finality:
         if any(isinstance(effect, Penalize) for effect in effects):
             return None, self._translate(effects, now)
         is_new = any(isinstance(effect, Relay) for effect in effects)
-        return self._is_worth_relaying(message, is_new, now), self._translate(effects, now)
+        translated = self._translate(effects, now)
+        if is_new and not isinstance(content, Justification) and content.voter == self._voter_key:
+            # What this node signed itself is in the voter's view, and is no news.
+            translated.append(KeyInUse(content.voter, f"a vote in set {self.set_id}"))
+        return self._is_worth_relaying(message, is_new, now), translated
 
     def _is_worth_relaying(self, message: Votes, is_new: bool, now: float) -> bool:
         """What is new and valid goes on; so does its repetition, once per slot, for those who missed it."""
@@ -206,10 +218,9 @@ class Finality:
         for effect in effects:
             match effect:
                 case RecordVote(signed):
-                    round_, stage = place_of(signed)
-                    batch[self._vote_key(round_) + stage.encode()] = encode(signed)
+                    batch |= self._memory.record(signed)
                 case RecordGrounds(grounds):
-                    batch |= self._record_grounds(grounds)
+                    batch |= self._memory.record_grounds(grounds)
                 case Broadcast(message):
                     votes = Votes(encode(message), self._clock.slot_at(now))
                     translated.append(Publish(VOTES, encode_message(votes)))
@@ -224,17 +235,6 @@ class Finality:
                 case Relay() | SendCatchUp():
                     pass  # `on_gossip` and `on_catch_up_request` have looked at them
         return _merge([Commit(batch), *translated]) if batch else translated
-
-    def _vote_key(self, round_: int) -> bytes:
-        return VOTE + self.set_id.to_bytes(8, "big") + round_.to_bytes(8, "big")
-
-    def _record_grounds(self, grounds: Grounds) -> Batch:
-        batch: Batch = {GROUNDS + self.set_id.to_bytes(8, "big"): encode(grounds)}
-        first, last = self._vote_key(0), self._vote_key(grounds.completed.round)
-        for key, _ in self._ledger.store.database.range(first[:9]):
-            if key < last:
-                batch[key] = None
-        return batch
 
 
 def _set_of(content: Gossip) -> int:

@@ -1,12 +1,9 @@
-"""What an operator does to a database while no node runs on it: check blocks again, take back those that are not final,
-and carry what a validator signed over into an empty one."""
+"""What an operator does to a database while no node runs on it: check blocks again, take back those not final."""
 
 from __future__ import annotations
 
-from chain.db import Batch, Database
-from chain.finality import GROUNDS, VOTE
+from chain.db import Batch
 from chain.ledger import Execution, Ledger, UnknownBlock
-from chain.slot_author import AUTHORED
 from chain.store import JOURNAL
 from chain.views import Layer
 from runtime.errors import InvalidBlock, SolventError
@@ -63,13 +60,3 @@ def revert(ledger: Ledger, count: int) -> tuple[int, Batch]:
         )
     above = [hash_ for hash_, entry in ledger.store.journal() if entry.block.header.number > target]
     return target, {JOURNAL + hash_: None for hash_ in above}
-
-
-def signing_memory(database: Database) -> Batch:
-    """What a validator must not forget, as a batch for an empty database: its last slot, and its votes.
-
-    With it a key that is still in the authority set contradicts nothing it signed, although the blocks are gone.
-    """
-    batch: Batch = {key: value for kind in (VOTE, GROUNDS) for key, value in database.range(kind)}
-    last_slot = database.get(AUTHORED)
-    return batch if last_slot is None else {**batch, AUTHORED: last_slot}

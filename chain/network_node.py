@@ -11,17 +11,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Literal
 
 from chain.db import Batch
 from chain.effects import Commit, Effect, Judge, NewBest, NewFinalized, Punish
 from chain.evidence import EvidenceBook
-from chain.finality import Finality, FinalityEffect, FinalizeBlock, Outdated
+from chain.finality import Finality, FinalityEffect, FinalizeBlock, KeyInUse, Outdated
 from chain.finality_requests import FinalityRequests
 from chain.gossip import judge_announcement, take_extrinsics
 from chain.grandpa.effects import NeedBlock, ReportEquivocation, RequestCatchUp
 from chain.history import History
 from chain.importer import Equivocation, Imported, Importer, ImportLimits, Missing
+from chain.keyring import Keyring
 from chain.ledger import Ledger
 from chain.messages import (
     BLOCKS,
@@ -43,10 +44,11 @@ from chain.propagation import Propagation
 from chain.requests import Requests
 from chain.serve import answer, build_status
 from chain.slot_author import SlotAuthor
-from chain.slots import SlotClock, SlotSigner
+from chain.slots import SlotClock
 from chain.state_download import DOWNLOAD
 from chain.sync import Sync, SyncState
 from chain.warp import Warp, WarpOptions, WarpRefused
+from runtime.block import slot_of
 from runtime.pallets import system
 from runtime.pallets.offences import HeaderEquivocation
 
@@ -57,13 +59,10 @@ WARPING_STATUS_SECONDS = 3.0
 SWEPT_AT_ONCE = 2048
 
 NodeEffect = Effect | Imported | Missing | Equivocation | FinalityEffect | WarpRefused
-"""What happens inside. Out come `Effect`, `Equivocation`, `ReportEquivocation`, `FinalityBroken` and `WarpRefused`."""
+"""What happens inside. Out come `Effect`, `Equivocation`, `ReportEquivocation`, `KeyInUse`, `FinalityBroken` and
+`WarpRefused`."""
 Step = Callable[[float], list[NodeEffect]]
 _VERDICTS: dict[bool | None, Literal["accept", "ignore", "reject"]] = {True: "accept", False: "ignore", None: "reject"}
-
-
-class NodeSigner(SlotSigner, Protocol):
-    """The session key of a validator: it draws lots, seals blocks and votes."""
 
 
 class ChainNode:
@@ -73,13 +72,16 @@ class ChainNode:
         self,
         ledger: Ledger,
         pool: Pool,
-        signer: NodeSigner | None = None,
+        keys: Keyring | None = None,
         limits: ImportLimits | None = None,
         gossip_seconds: float = 1.0,
         warp: WarpOptions | None = None,
+        quiet_slots: int = 0,
     ) -> None:
-        """A validator when ``signer`` is given (and while its key is in the set), else a full node.
+        """A validator while one of its ``keys`` is in the set, else a full node.
 
+        For the first ``quiet_slots`` in which it has peers and is not behind them it signs nothing, but listens whether
+        another node signs with one of its keys. When it ever hears that, it says `KeyInUse`: then call `silence`.
         With ``warp`` it begins by downloading the state of a final block, if its peers are far ahead; who may start
         from what this node has is for the caller to know (`chain.warp.plan_warp`).
         """
@@ -91,10 +93,13 @@ class ChainNode:
         self.sync = Sync(ledger, self.importer, self.requests)
         self.warp = Warp(ledger, self.clock, self.requests, self.sync.peers, warp) if warp else None
         self.history = History(ledger, self.requests, self.sync.peers)
-        self.finality = Finality(ledger, self.clock, signer, gossip_seconds)
+        self.keys = Keyring() if keys is None else keys
+        self._quiet_slots, self._quiet_until = quiet_slots, -1
+        self._is_quiet = quiet_slots > 0
+        self.finality = Finality(ledger, self.clock, self.keys, gossip_seconds, self._is_quiet)
         self._finality_requests = FinalityRequests(ledger, self.finality, self.requests)
         self.evidence = EvidenceBook(ledger)
-        self.author = SlotAuthor(ledger, pool, self.clock, signer, self.evidence) if signer else None
+        self.author = SlotAuthor(ledger, pool, self.clock, self.keys, self.evidence)
         self._started_at = ledger.head_number
         self._todo: deque[Step] = deque()
         self._is_advance_due = False
@@ -124,9 +129,8 @@ class ChainNode:
     @property
     def has_work(self) -> bool:
         """Whether `work` would do something."""
-        authoring = self.author is not None and self.author.has_work
         warping = self.warp is not None and self.warp.has_work
-        return bool(self._todo) or self._is_advance_due or authoring or warping or self.importer.has_work
+        return bool(self._todo) or self._is_advance_due or self.author.has_work or warping or self.importer.has_work
 
     def wake_at(self, now: float) -> float:
         """When to call `on_time` next, if nothing happens before."""
@@ -143,7 +147,7 @@ class ChainNode:
     def work(self, now: float, out_of_time: Callable[[], bool] = lambda: False) -> list[NodeEffect]:
         """Do a little of what waits: follow-ups first, then a block of this node's own, then an import."""
         if not self._todo and not self._is_advance_due:
-            if self.author is not None and self.author.has_work:
+            if self.author.has_work:
                 self._todo.append(lambda later: self._author(later, out_of_time))
             elif self.warp is not None and self.warp.has_work:
                 self._todo.append(self._warp)
@@ -269,7 +273,11 @@ class ChainNode:
                 verdict, wanted = judge_announcement(self.ledger, self.importer, self.clock, data, now)
                 if wanted is not None:
                     self.sync.on_announced(peer, *wanted)
-                return [Judge(message, verdict), *self.importer.observe(decode_message(Announce, data).header)]
+                header = decode_message(Announce, data).header
+                seen: list[NodeEffect] = [*self.importer.observe(header)]
+                if self.author.is_foreign(header):
+                    seen.append(KeyInUse(slot_of(header.digest).author, f"block {header.number}"))
+                return [Judge(message, verdict), *seen]
             if topic == EXTRINSICS:
                 items = decode_message(Extrinsics, data).items
                 return [Judge(message, take_extrinsics(self.ledger, self.pool, items, now))]
@@ -311,9 +319,26 @@ class ChainNode:
             self._maintain,
             lambda later: [*self.propagation.on_time(later, () if self.sync.is_behind else self._connected)],
         ]
-        if self.author is not None and not self.sync.is_behind:
+        if self._is_quiet:
+            steps.append(self._listen)
+        elif not self.sync.is_behind:
             self.author.on_time(now)
         return self._run(now, *steps)
+
+    def _listen(self, now: float) -> list[NodeEffect]:
+        """Begin to sign when nobody else was heard to do so for long enough. What is old news proves nothing."""
+        slot = self.clock.slot_at(now)
+        if self.sync.is_behind or not self._connected or self._quiet_until < 0:
+            self._quiet_until = slot + self._quiet_slots
+        if slot < self._quiet_until:
+            return []
+        self._is_quiet = False
+        return [*self.finality.speak(now)]
+
+    def silence(self, now: float) -> list[NodeEffect]:
+        """Sign nothing more with the keys that are here, and follow the chain as a full node."""
+        self.keys.clear()
+        return self._run(now, lambda later: [*self.finality.restart(later)])
 
     def submit(self, raw: bytes, now: float) -> tuple[bytes, list[NodeEffect]]:
         """An extrinsic of this node's own user: its hash. Raises `PoolError` or `InvalidExtrinsic`."""
@@ -323,7 +348,6 @@ class ChainNode:
     # --- steps
 
     def _author(self, now: float, out_of_time: Callable[[], bool]) -> list[NodeEffect]:
-        assert self.author is not None
         layer, effects = self.author.work(now, out_of_time)
         if layer is None:
             return []

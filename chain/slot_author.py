@@ -1,8 +1,8 @@
 """Authoring in slots: draw the lot of each slot as it begins, and make the block if it is this node's turn.
 
 A block is made in pieces, like an import, and is full when its share of the slot is over. The slot is recorded with the
-block, so a restarted node never seals a second block for it. While finality lags behind, authors slow down together:
-blocks that may all be thrown away help nobody.
+block, so a restarted node never seals a second block for it, with whichever of its keys. While finality lags behind,
+authors slow down together: blocks that may all be thrown away help nobody.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from collections.abc import Callable
 from chain.author import BlockBuilder
 from chain.effects import Commit, Effect, Publish
 from chain.evidence import EvidenceBook
+from chain.keyring import Keyring
 from chain.ledger import Ledger
 from chain.messages import BLOCKS, Announce, encode_message
 from chain.pool import Pool
 from chain.slots import SlotClock, SlotSigner, claim_slot, slot_of_header
 from chain.store import META
+from chain.verify import validate_seal
 from chain.views import Layer
+from runtime.block import Header, slot_of
 from runtime.codec import U63, decode, encode
 from runtime.errors import InvalidBlock
 from runtime.pallets import randomness, system
@@ -35,14 +38,13 @@ BUILDING_SHARE = 3
 class SlotAuthor:
     """Mutable. `on_time` begins a block when there is one to make; `work` until `has_work` is False."""
 
-    def __init__(
-        self, ledger: Ledger, pool: Pool, clock: SlotClock, signer: SlotSigner, evidence: EvidenceBook
-    ) -> None:
+    def __init__(self, ledger: Ledger, pool: Pool, clock: SlotClock, keys: Keyring, evidence: EvidenceBook) -> None:
         self._evidence = evidence
-        self._ledger, self._pool, self._clock, self._signer = ledger, pool, clock, signer
+        self._ledger, self._pool, self._clock, self._keys = ledger, pool, clock, keys
         stored = ledger.store.database.get(AUTHORED)
-        self._last_slot: int = decode(stored, U63) if stored else -1
-        self._job: tuple[BlockBuilder, int] | None = None
+        self._authored: int = decode(stored, U63) if stored else -1
+        self._last_slot = self._authored
+        self._job: tuple[BlockBuilder, SlotSigner, int] | None = None
 
     @property
     def has_work(self) -> bool:
@@ -52,7 +54,7 @@ class SlotAuthor:
     def on_time(self, now: float) -> None:
         """Look at the present slot, once."""
         slot = self._clock.slot_at(now)
-        if slot <= self._last_slot or self._job is not None:
+        if slot <= self._last_slot or self._job is not None or not self._keys:
             return
         self._last_slot = slot
         ahead = slot - slot_of_header(self._ledger.head_header())
@@ -60,13 +62,25 @@ class SlotAuthor:
             return
         state = self._ledger.state()
         consensus = system.parameters(state).consensus
-        claim = claim_slot(randomness.epoch_at(state, slot), consensus, slot, self._signer)
-        if claim is None:
+        epoch = randomness.epoch_at(state, slot)
+        signer = self._keys.in_office(epoch.authorities)
+        claim = None if signer is None else claim_slot(epoch, consensus, slot, signer)
+        if signer is None or claim is None:
             return
-        time = self._clock.milliseconds_of(slot)
-        key, report = self._signer.public, self._evidence.build_inherent
-        builder = BlockBuilder(self._ledger, self._pool, key, slot, time, now, claim.output, report)
-        self._job = (builder, slot)
+        time, report = self._clock.milliseconds_of(slot), self._evidence.build_inherent
+        builder = BlockBuilder(self._ledger, self._pool, signer.public, slot, time, now, claim.output, report)
+        self._job = (builder, signer, slot)
+
+    def is_foreign(self, header: Header) -> bool:
+        """Whether somebody else seals with a key of this node: a block after the last one that was made here."""
+        try:
+            claim = slot_of(header.digest)
+            if claim.author not in self._keys or claim.slot <= self._authored:
+                return False
+            validate_seal(header, self._ledger.genesis_hash, self._ledger.verify)
+        except InvalidBlock:
+            return False
+        return True
 
     def _interval(self) -> int:
         """Slots from one block to the next: one, and more the further finality lags."""
@@ -76,19 +90,22 @@ class SlotAuthor:
     def work(self, now: float, out_of_time: Callable[[], bool]) -> tuple[Layer | None, list[Effect]]:
         """Fill the block a little more, or finish it: the block when it is done, and what to do with it."""
         assert self._job is not None
-        builder, slot = self._job
+        builder, signer, slot = self._job
         deadline = self._clock.start_of(slot) + self._clock.slot_milliseconds / 1000 / BUILDING_SHARE
         while now < deadline and builder.step():
             if out_of_time():
                 return None, []
         self._job = None
-        layer = builder.finish(self._signer)
+        if signer.public not in self._keys:
+            return None, []
+        layer = builder.finish(signer)
         if not self._ledger.is_live(layer.header.parent):
             return None, []
         try:
             effects = self._ledger.on_executed(layer)
         except InvalidBlock:
             return None, []
+        self._authored = slot
         announced = Publish(BLOCKS, encode_message(Announce(layer.header)))
         recorded = [
             Commit({**effect.batch, AUTHORED: encode(slot)}) if isinstance(effect, Commit) else effect

@@ -18,8 +18,9 @@ from cli.output import console, fail, say
 from cli.serving import Serving, serving_options
 from cli.syncing import Syncing, syncing_options
 from node.config import NodeConfig, has_one_author
-from node.keystore import PASSWORD_VARIABLE, SeedSigner, open_key
-from node.networks import NetworkConfig, development_node_key, development_session
+from node.keystore import PASSWORD_VARIABLE
+from node.networks import QUIET_SLOTS, NetworkConfig, development_node_key, development_session
+from node.session_keys import SessionKeys, open_session_keys
 from runtime.crypto import to_ss58
 from runtime.errors import SolventError
 
@@ -28,14 +29,8 @@ F = TypeVar("F", bound=Callable[..., object])
 STATUS_SECONDS = 5.0
 
 
-def open_session_key(base_path: Path, address: str | None, password_file: Path | None) -> SeedSigner:
-    """The key in ``<base path>/keystore`` that this validator makes blocks and votes with."""
-    return open_key(
-        base_path / "keystore",
-        address,
-        password_file,
-        lambda: str(click.prompt("Password of the session key", hide_input=True)),
-    )
+def ask_password() -> str:
+    return str(click.prompt("Password of the session key", hide_input=True))
 
 
 class StatusLines:
@@ -64,13 +59,19 @@ def known_validator(name: str, text: str = "The same.") -> Callable[[F], F]:
 @click.option("--dev", is_flag=True, help="The development chain, as with solvent dev: --chain dev, and --tmp.")
 @click.option("--base-path", type=click.Path(file_okay=False, path_type=Path), help="Data directory.")
 @click.option("--tmp", "temporary", is_flag=True, help="Use a data directory that is removed at the end.")
-@click.option("--validator", is_flag=True, help="Make blocks and vote, with the key in <base path>/keystore.")
-@click.option("--session-key", help="Address of that key, when the keystore holds several.")
+@click.option("--validator", is_flag=True, help="Make blocks and vote, with the keys in <base path>/keystore.")
+@click.option("--session-key", help="Address of the one to use; else each while it is in office.")
 @click.option(
     "--password-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     envvar=PASSWORD_VARIABLE,
     help="File with the key's password; asked for when missing.",
+)
+@click.option(
+    "--quiet-slots",
+    type=click.IntRange(0),
+    help="Listen for so many slots before signing, and do not sign if another machine uses the key. By default "
+    f"{QUIET_SLOTS} where this data directory has signed nothing yet.",
 )
 @known_validator("Alice", "Be this validator of --chain local or testnet; everybody knows its key.")
 @known_validator("Bob")
@@ -96,6 +97,7 @@ def command(
     validator: bool,
     session_key: str | None,
     password_file: Path | None,
+    quiet_slots: int | None,
     known: str | None,
     name: str | None,
     bootnodes: tuple[str, ...],
@@ -142,9 +144,9 @@ def command(
     capacity = parse_size(blob_capacity)
     with base_path_of(base_path, temporary, str(genesis["id"])) as folder:
         try:
-            signer = development_session(known) if known else None
-            if validator and signer is None:
-                signer = open_session_key(folder, session_key, password_file)
+            keys = SessionKeys([development_session(known)]) if known else None
+            if validator and keys is None:
+                keys = open_session_keys(folder / "keystore", session_key, password_file, ask_password)
             config = NetworkConfig(
                 NodeConfig(
                     folder,
@@ -153,19 +155,20 @@ def command(
                     rpc_port=rpc_port,
                     blob_capacity=capacity,
                     blob_account_capacity=capacity // 2,
-                    index=signer is None if serving.index is None else serving.index,
+                    index=keys is None if serving.index is None else serving.index,
                     state_window=syncing.state_window,
                     block_window=syncing.block_window,
                     rpc=serving.settings(rpc_external),
                     metrics_host="0.0.0.0" if serving.prometheus_external else "127.0.0.1",
                     metrics_port=serving.prometheus_port,
                 ),
-                signer,
+                keys,
                 development_node_key(known) if known else None,
                 listen_addr or f"/ip4/0.0.0.0/tcp/{port}",
                 bootnodes,
                 warp=syncing.warp,
                 checkpoint=syncing.checkpoint,
+                quiet_slots=quiet_slots,
             )
             _run(config, name or known or folder.name)
         except (SolventError, OSError) as error:
@@ -182,8 +185,11 @@ def _run(config: NetworkConfig, name: str) -> None:
 
     def welcome() -> None:
         say(f"{node.chain_name}  solvent {node.version}, genesis 0x{node.ledger.genesis_hash.hex()[:16]}")
-        role = "full node" if config.signer is None else f"validator with session key {to_ss58(config.signer.public)}"
-        say(f"Name     {name}, {role}, process {os.getpid()}")
+        say(f"Name     {name}, {'full node' if config.keys is None else 'validator'}, process {os.getpid()}")
+        for signer in config.keys.signers if config.keys else ():
+            say(f"Key      {to_ss58(signer.public)}")
+        if config.keys is not None and not config.keys.signers:
+            say("Key      none yet: make and announce one with solvent validator rotate-key")
         say(f"RPC      http://{config.node.rpc_host}:{node.rpc_port}")
         for address in node.host.addresses():
             say(f"Network  {address}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from chain.db import Batch, Database, DatabaseError, DatabaseLocked
-from chain.maintenance import signing_memory
+from chain.signing_memory import signing_memory
 from cli.chains import chain_options, data_of
 from cli.output import fail, say
 

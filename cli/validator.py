@@ -7,12 +7,14 @@ from typing import Any
 
 import click
 
+from cli.node import ask_password
 from cli.options import NODE_URL
-from cli.output import ACCOUNT, AMOUNT, fail, format_amount, print_json, say
+from cli.output import ACCOUNT, AMOUNT, HEX, fail, format_amount, print_json, say
 from cli.suri import read_secret
 from cli.tx import send, sending_options
+from cli.validator_memory import export_command, import_command
 from node.keystore import PASSWORD_VARIABLE, open_key
-from runtime.crypto import public_key, to_ss58
+from runtime.crypto import from_ss58, public_key, to_ss58
 from runtime.pallets import session, staking, system
 from solvent.client import Client
 
@@ -23,6 +25,10 @@ def command() -> None:
 
     --from is the account with the stake; the node itself only has the session key.
     """
+
+
+command.add_command(export_command)
+command.add_command(import_command)
 
 
 @command.command()
@@ -53,28 +59,55 @@ def withdraw(suri: str, tip: int, wait: bool, url: str, as_json: bool) -> None:
     send(url, suri, "staking", staking.Withdraw(), tip, wait, as_json, "the withdrawal")
 
 
+@command.command(name="rotate-key")
+@sending_options
+@click.option("--node", "node_url", help="RPC address of the validator's own node, when --url is another one's.")
+def rotate_key(suri: str, tip: int, wait: bool, url: str, as_json: bool, node_url: str | None) -> None:
+    """Have the node make a session key, and announce it: it counts three sessions later, without a restart.
+
+    The node keeps the key in its keystore. It serves this to its own machine only (author_rotateKeysWithOwner).
+    """
+    account = public_key(read_secret(suri))
+    with Client(node_url or url, patience=2.0) as client:
+        made = client.call("author_rotateKeysWithOwner", to_ss58(account))
+    key, proof = (bytes.fromhex(made[field].removeprefix("0x")) for field in ("keys", "proof"))
+    args = session.SetKeys(key, proof)
+    send(url, suri, "session", args, tip, wait, as_json, f"the session key {to_ss58(key)}")
+
+
 @command.command(name="set-key")
 @sending_options
 @click.option(
-    "--keystore", required=True, type=click.Path(file_okay=False, path_type=Path),
-    help="The node's keystore, which holds the new session key.",
-)  # fmt: skip
+    "--keystore", type=click.Path(file_okay=False, path_type=Path), help="A keystore that holds the new session key."
+)
 @click.option("--session-key", help="Address of the new session key, when the keystore holds several.")
 @click.option(
     "--password-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), envvar=PASSWORD_VARIABLE,
     help="File with that key's password; asked for when missing.",
 )  # fmt: skip
+@click.option(
+    "--proof",
+    type=HEX,
+    metavar="0x...",
+    help="In place of the keystore: what author_rotateKeysWithOwner returned.",
+)
 def set_key(
-    suri: str, tip: int, wait: bool, url: str, as_json: bool, keystore: Path, session_key: str | None,
-    password_file: Path | None,
+    suri: str, tip: int, wait: bool, url: str, as_json: bool, keystore: Path | None, session_key: str | None,
+    password_file: Path | None, proof: bytes | None,
 ) -> None:  # fmt: skip
     """Announce the session key that the node will make blocks and vote with, three sessions later."""
     account = public_key(read_secret(suri))
-    signer = open_key(keystore, session_key, password_file, ask_password)
-    with Client(url, patience=2.0) as client:
-        message = session.possession_message(client.genesis_hash(), account)
-    args = session.SetKeys(signer.public, signer.sign(message))
-    send(url, suri, "session", args, tip, wait, as_json, f"the session key {to_ss58(signer.public)}")
+    if proof is not None and session_key is not None and keystore is None:
+        key = from_ss58(session_key)
+    elif proof is None and keystore is not None:
+        signer = open_key(keystore, session_key, password_file, ask_password)
+        with Client(url, patience=2.0) as client:
+            message = session.possession_message(client.genesis_hash(), account)
+        key, proof = signer.public, signer.sign(message)
+    else:
+        raise click.UsageError("give --keystore, or --session-key and --proof")
+    args = session.SetKeys(key, proof)
+    send(url, suri, "session", args, tip, wait, as_json, f"the session key {to_ss58(key)}")
 
 
 @command.command()
@@ -145,7 +178,3 @@ def describe(client: Client, account: bytes) -> dict[str, Any]:
 
 def _address(key: bytes) -> str:
     return "" if key == session.NO_KEY else to_ss58(key)
-
-
-def ask_password() -> str:
-    return str(click.prompt("Password of the session key", hide_input=True))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import trio
@@ -23,6 +23,7 @@ from node.blob_exchange import StoredBlob
 from node.blobs import BlobStore
 from node.config import VERSION, NodeConfig
 from node.pins import find_pinned
+from node.session_keys import RotationRefused
 from rpc.bell import Bell
 from rpc.indexes import Indexes, follow
 from rpc.server import PortUnavailable, Server, bind_socket, serve_metrics, serve_rpc
@@ -113,9 +114,13 @@ class BaseNode:
         """The same."""
         return ()
 
-    def session_key(self) -> bytes:
+    def session_keys(self) -> Collection[bytes]:
         """A node without a key of its own only follows."""
-        return b""
+        return ()
+
+    def rotate_keys(self, owner: bytes | None) -> tuple[bytes, bytes]:
+        """Only validators have a use for session keys."""
+        raise RotationRefused("this node is no validator: start it with --validator")
 
     def now(self) -> float:
         """The pool's clock, in seconds."""

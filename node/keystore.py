@@ -115,6 +115,12 @@ class Keystore:
             raise KeystoreError(f"{path} holds the key of {to_ss58(signer.public)}, not of {address}")
         return signer
 
+    def generate(self, password: str) -> SeedSigner:
+        """Make a key that nobody has seen, on the disk before it is used."""
+        signer = SeedSigner(os.urandom(32))
+        self.insert(signer.seed, password)
+        return signer
+
     def _path(self, address: str) -> Path:
         from_ss58(address)  # an address that is none could name a file elsewhere
         return self.folder / f"{address}.json"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,22 +16,26 @@ import trio
 
 from chain import messages
 from chain.effects import Ask, Commit, Judge, NewBest, NewFinalized, Publish, Punish
-from chain.finality import FinalityBroken
+from chain.finality import FinalityBroken, KeyInUse
 from chain.grandpa.effects import ReportEquivocation
 from chain.importer import Equivocation
+from chain.keyring import Keyring
 from chain.network_node import ChainNode, NodeEffect
+from chain.signing_memory import signing_memory
 from chain.slots import is_primary
 from chain.sync import SyncState
 from chain.warp import CheckpointNeeded, WarpOptions, WarpRefused, plan_warp
 from node.base import BaseNode, slice_is_over
 from node.blob_exchange import BlobExchange
-from node.networks import NetworkConfig, load_node_key, load_peers, save_peers
+from node.networks import QUIET_SLOTS, NetworkConfig, load_node_key, load_peers, save_peers
 from node.round_state import round_state
 from p2p.host import SocketHost
 from p2p.interface import Incoming, NetworkError, PeerConnected, PeerDisconnected, RequestRefused, Verdict
 from rpc.view import FoundBlob, PeerView
+from runtime.crypto import to_ss58
 from runtime.errors import SolventError
 from runtime.genesis import trusted_checkpoint
+from runtime.pallets.session import possession_message
 
 TOPICS = (messages.VOTES, messages.BLOCKS, messages.EXTRINSICS)
 """The order is the priority in which gossip is looked at."""
@@ -62,9 +66,14 @@ class NetworkNode(BaseNode):
     def __init__(self, config: NetworkConfig, on_finalized: Callable[[int, bytes], None] = lambda *_: None) -> None:
         """As `BaseNode`; may make a node key, too. ``on_finalized`` hears of every finalized head."""
         super().__init__(config.node, is_primary)
-        self.chain = ChainNode(self.ledger, self.pool, config.signer, warp=self._plan_warp(config))
-        self.is_validator = config.signer is not None
-        self._session_key = config.signer.public if config.signer else b""
+        self._keys = config.keys
+        self.chain = ChainNode(
+            self.ledger,
+            self.pool,
+            Keyring(config.keys.signers if config.keys else ()),
+            warp=self._plan_warp(config),
+            quiet_slots=self._quiet_slots(config),
+        )
         folder = config.folder
         self.host = SocketHost(
             config.node_key or load_node_key(folder),
@@ -97,6 +106,13 @@ class NetworkNode(BaseNode):
             self._database.close()
             raise
 
+    def _quiet_slots(self, config: NetworkConfig) -> int:
+        """How long to listen whether another machine signs with the same key: by default only where this one never
+        has, as when a data directory was lost."""
+        if config.quiet_slots is not None or config.keys is None:
+            return config.quiet_slots or 0
+        return 0 if signing_memory(self._database) else QUIET_SLOTS
+
     # --- what rpc.view.NodeView asks for
 
     def submit(self, raw: bytes) -> bytes:
@@ -128,8 +144,17 @@ class NetworkNode(BaseNode):
     def addresses(self) -> Sequence[str]:
         return self.host.addresses()
 
-    def session_key(self) -> bytes:
-        return self._session_key
+    def session_keys(self) -> Collection[bytes]:
+        return self.chain.keys.public_keys
+
+    def rotate_keys(self, owner: bytes | None) -> tuple[bytes, bytes]:
+        if self._keys is None:
+            return super().rotate_keys(owner)
+        signer = self._keys.generate()
+        self.chain.keys.add(signer)
+        logger.warning("made the session key %s; it signs nothing before it is in office", to_ss58(signer.public))
+        consent = b"" if owner is None else signer.sign(possession_message(self.ledger.genesis_hash, owner))
+        return signer.public, consent
 
     def now(self) -> float:
         return self._now()
@@ -254,12 +279,27 @@ class NetworkNode(BaseNode):
                 logger.warning("an authority sealed two blocks for one slot, at height %d", first.number)
             case ReportEquivocation(evidence):
                 logger.warning("a voter voted twice in one stage of a round: %s", evidence.first.vote)
+            case KeyInUse(key, what):
+                self._fall_silent(key, what)
             case FinalityBroken(reason):
                 self.fail(ChainBroken(reason))
             case WarpRefused(reason):
                 self.fail(CheckpointNeeded(reason))
             case _:
                 logger.debug("nothing to do for %s", effect)
+
+    def _fall_silent(self, key: bytes, what: str) -> None:
+        """Ending instead would have some supervisor start this node again, which would contradict the other one."""
+        if key not in self.chain.keys:
+            return
+        logger.error(
+            "%s was signed with this node's session key %s, but not here: another machine uses it, or what this one "
+            "signed is lost. To be slashed takes one more mistake, so this node signs nothing more and only follows. "
+            "Stop the other one and start this one again, or announce a new key: solvent validator rotate-key",
+            what,
+            to_ss58(key),
+        )
+        self._dispatch(self.chain.silence(self._now()))
 
     def _publish(self, topic: str, data: bytes) -> None:
         try:

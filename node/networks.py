@@ -14,11 +14,14 @@ from typing import Any
 
 from node.config import DEVELOPMENT_ACCOUNTS, DEVELOPMENT_BALANCE, NodeConfig, development_genesis
 from node.keystore import KeystoreError, SeedSigner, development_signer, write_private
+from node.session_keys import SessionKeys
 from runtime.crypto import to_ss58
 from runtime.parameters import TOKEN
 
 KNOWN_VALIDATORS = ("Alice", "Bob", "Charlie", "Dave", "Eve", "Ferdie")
 LOCAL_VALIDATORS = KNOWN_VALIDATORS[:4]
+QUIET_SLOTS = 3
+"""Slots in which a validator that lives is heard: it repeats its votes every other slot."""
 VALIDATOR_BALANCE = 200_000 * TOKEN
 VALIDATOR_STAKE = 100_000 * TOKEN
 """What each validator of a new network begins with, and how much of it is bonded."""
@@ -103,20 +106,22 @@ CHAINS: dict[str, Callable[[], dict[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
-    """How one node takes part in a network. ``signer`` is a validator's session key; a full node has none.
+    """How one node takes part in a network. ``keys`` are a validator's; a full node has none.
 
     Without a ``node_key`` the one in `folder` counts, which is made on first use. With ``warp`` a node that is far
     behind begins with the state of a final block; ``checkpoint`` is the hash of a block to trust for that, before the
-    genesis file's.
+    genesis file's. A validator only listens for ``quiet_slots`` before it signs; by default for
+    `QUIET_SLOTS` where its database has signed nothing yet.
     """
 
     node: NodeConfig
-    signer: SeedSigner | None = None
+    keys: SessionKeys | None = None
     node_key: bytes | None = None
     listen: str = "/ip4/0.0.0.0/tcp/30333"
     bootnodes: tuple[str, ...] = ()
     warp: bool = False
     checkpoint: bytes | None = None
+    quiet_slots: int | None = None
 
     @property
     def folder(self) -> Path:

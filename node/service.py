@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import trio
@@ -57,8 +57,8 @@ class Node(BaseNode):
         self.bell.ring()
         return hash_
 
-    def session_key(self) -> bytes:
-        return self.config.author.public
+    def session_keys(self) -> Collection[bytes]:
+        return (self.config.author.public,)
 
     async def _start(self, nursery: trio.Nursery) -> None:
         nursery.start_soon(self._seal)

@@ -14,9 +14,10 @@ from typing import Any, Protocol
 
 from chain import slots
 from chain.effects import Ask, Commit, Judge, NewFinalized, Publish, Punish
-from chain.finality import FinalityBroken
+from chain.finality import FinalityBroken, KeyInUse
 from chain.grandpa.effects import ReportEquivocation
 from chain.importer import Equivocation
+from chain.keyring import Keyring
 from chain.ledger import Ledger, open_ledger
 from chain.messages import BLOCKS, EXTRINSICS, VOTES
 from chain.network_node import ChainNode, NodeEffect
@@ -117,7 +118,7 @@ class Machine:
         """Turn the machine on: everything it knows comes from its disk."""
         self.disk.reopen()
         ledger = open_ledger(self.disk, self._genesis, is_primary=slots.is_primary, verify=self._verify)
-        self.chain = ChainNode(ledger, Pool(ledger.validate), self.signer)
+        self.chain = ChainNode(ledger, Pool(ledger.validate), Keyring([self.signer]))
         self._host = MemoryNode(self.world.network, self.name, TOPICS)
         self._tickets, self._sources, self._fuse, self._is_working = {}, {}, None, False
         self._wakes_at = float("inf")
@@ -213,6 +214,8 @@ class Machine:
                 self._punish(peer, points, reason)
             case Equivocation() | ReportEquivocation():
                 self.statistics.offences += 1
+            case KeyInUse(_, what):
+                assert self.traitor is not None, f"{self.name} does not remember {what} of its own"
             case FinalityBroken(reason):
                 world.on_broken(self, reason)
             case _:

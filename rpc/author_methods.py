@@ -1,9 +1,9 @@
-"""``author_*``, ``payment_*`` and ``tasks_estimate``: handing extrinsics in, and what they cost."""
+"""``author_*`` and ``payment_*``: handing extrinsics in, what they cost, and the session keys of this node."""
 
 from __future__ import annotations
 
 from chain.pool import AlreadyImported, Banned, PoolError, PoolFull, TooLowPriority
-from rpc.answers.node import FeeJson
+from rpc.answers.node import FeeJson, RotatedJson
 from rpc.answers.words import BytesJson, HashJson
 from rpc.errors import (
     ALREADY_IMPORTED,
@@ -11,14 +11,15 @@ from rpc.errors import (
     INVALID_TRANSACTION,
     TEMPORARILY_BANNED,
     TOO_LOW_PRIORITY,
+    UNAVAILABLE,
     RpcError,
 )
-from rpc.kinds import HASH, HEX, list_of, optional
+from rpc.kinds import ACCOUNT, HASH, HEX, list_of, optional
 from rpc.render import hex_of
 from rpc.state_methods import state_at
 from rpc.table import MethodTable
 from rpc.view import NodeView
-from runtime.errors import InvalidExtrinsic
+from runtime.errors import InvalidExtrinsic, SolventError
 from runtime.state import State
 from runtime.validity import validate_extrinsic
 
@@ -78,7 +79,35 @@ def query_info(node: NodeView, extrinsic: bytes, at: bytes | None) -> FeeJson:
 @TABLE.method("author_hasKey", unsafe=True, publicKey=HASH)
 def has_key(node: NodeView, publicKey: bytes) -> bool:
     """Whether this node signs with the session key of that public key."""
-    return node.session_key() == publicKey
+    return publicKey in node.session_keys()
+
+
+@TABLE.method("author_hasSessionKeys", unsafe=True, sessionKeys=HEX)
+def has_session_keys(node: NodeView, sessionKeys: bytes) -> bool:
+    """The same for what `author_rotateKeys` returned: all session keys of a validator, which here are one."""
+    return sessionKeys in node.session_keys()
+
+
+@TABLE.method("author_rotateKeys", unsafe=True)
+def rotate_keys(node: NodeView) -> HashJson:
+    """Make a session key in this node's keystore and return its public key. The node signs with it from the session on
+    in which it is in office, and with its present key until then. Announce it with `solvent validator set-key`."""
+    return hex_of(_rotate(node, None)[0])
+
+
+@TABLE.method("author_rotateKeysWithOwner", unsafe=True, owner=ACCOUNT)
+def rotate_keys_with_owner(node: NodeView, owner: bytes) -> RotatedJson:
+    """The same, with the new key's proof that its holder agrees to validate for that account: `keys` and `proof` are
+    the arguments of `session.set_keys`, which the account has to sign."""
+    key, proof = _rotate(node, owner)
+    return {"keys": hex_of(key), "proof": hex_of(proof)}
+
+
+def _rotate(node: NodeView, owner: bytes | None) -> tuple[bytes, bytes]:
+    try:
+        return node.rotate_keys(owner)
+    except SolventError as error:
+        raise RpcError(UNAVAILABLE, f"No session key was made: {error}") from None
 
 
 @TABLE.method("author_removeExtrinsic", unsafe=True, hashes=list_of(HASH, 1000))

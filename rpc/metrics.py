@@ -52,7 +52,7 @@ class NodeCollector:
         if state is not None and state["best"] is not None:
             yield _gauge("finality_grandpa_round", "The round of the vote on finality", state["best"]["round"])
             yield _gauge("finality_grandpa_set_id", "The set of voters", state["setId"])
-        yield _gauge("is_authority", "Whether the node makes blocks or votes", bool(node.session_key()))
+        yield _gauge("is_authority", "Whether the node makes blocks or votes", bool(node.session_keys()))
 
     def _market(self) -> Iterator[Metric]:
         state = self._node.ledger.state()

@@ -77,7 +77,7 @@ def peers(node: NodeView) -> list[PeerJson]:
 @TABLE.method("system_nodeRoles")
 def node_roles(node: NodeView) -> list[str]:
     """``Authority`` where the node makes blocks or votes, else ``Full``."""
-    return ["Authority"] if node.session_key() else ["Full"]
+    return ["Authority"] if node.session_keys() else ["Full"]
 
 
 @TABLE.method("system_localPeerId")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -111,8 +111,12 @@ class NodeView(Protocol):
     def addresses(self) -> Sequence[str]:
         """Where other nodes reach this one."""
 
-    def session_key(self) -> bytes:
-        """The public key that this node makes blocks or votes with; empty for none."""
+    def session_keys(self) -> Collection[bytes]:
+        """The public keys that this node makes blocks or votes with while they are in office."""
+
+    def rotate_keys(self, owner: bytes | None) -> tuple[bytes, bytes]:
+        """Make a session key and use it from the moment that it comes into office: its public key, and its consent to
+        sign for ``owner`` (empty without one). Raises a `SolventError` that says why this node makes none."""
 
     def now(self) -> float:
         """The pool's clock, in seconds."""

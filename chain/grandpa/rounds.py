@@ -56,6 +56,8 @@ class Rounds:
         self.started: float | None = None
         self.ended = tree.first_change(base, finalized) is not None
         self.faulted = False
+        self.is_silent = False
+        """Whether to sign nothing for now, although there is a ballot."""
         self._gossip = gossip_seconds
         self._rounds: dict[int, Round] = {}
         self._entry = RoundState(base, base, True, None)
@@ -206,6 +208,7 @@ class Rounds:
         lock = self.lock()
         if (
             self.ballot is None
+            or self.is_silent
             or lock in (None, self.finalized)
             or self.voters.primary(self.current) != self.ballot.key
         ):
@@ -221,7 +224,7 @@ class Rounds:
     def _prevote(self, now: float) -> list[Effect]:
         """Rule 3."""
         lock = self.lock()
-        if self.ballot is None or lock is None or self.ballot.has_signed(self.current, "prevote"):
+        if self.ballot is None or self.is_silent or lock is None or self.ballot.has_signed(self.current, "prevote"):
             return []
         if not (self._has_lasted(PREVOTE_AFTER, now) or self.state(self.current).completable):
             return []
@@ -230,7 +233,7 @@ class Rounds:
     def _precommit(self, now: float) -> list[Effect]:
         """Rule 4."""
         lock, state = self.lock(), self.state(self.current)
-        if self.ballot is None or lock is None or self.ballot.has_signed(self.current, "precommit"):
+        if self.ballot is None or self.is_silent or lock is None or self.ballot.has_signed(self.current, "precommit"):
             return []
         if state.ghost is None or not self.tree.is_descendant(lock, state.ghost):
             return []

@@ -41,6 +41,13 @@ class PeerJson(TypedDict):
     finalizedNumber: int
 
 
+class RotatedJson(TypedDict):
+    """A new session key, and its proof that it signs for the owner."""
+
+    keys: HashJson
+    proof: BytesJson
+
+
 class DryRunJson(TypedDict):
     """What an extrinsic would do."""
 

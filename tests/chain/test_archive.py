@@ -14,8 +14,9 @@ from chain.archive import write_block as put
 from chain.db import Database
 from chain.effects import Commit
 from chain.ledger import Ledger, StatePruned, open_ledger
-from chain.maintenance import CheckFailed, IsFinal, check_block, revert, signing_memory
+from chain.maintenance import CheckFailed, IsFinal, check_block, revert
 from chain.messages import BlockData
+from chain.signing_memory import signing_memory
 from chain.store import OUTCOME, Outcome
 from runtime.block import Block
 from runtime.codec import encode, replace

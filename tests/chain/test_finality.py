@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from chain.effects import Ask, Judge, Publish, Punish
-from chain.finality import GROUNDS, VOTE, Finality
+from chain.finality import Finality
 from chain.grandpa.messages import SignedProposal, decode_gossip
 from chain.messages import FINALITY, VOTES, Votes, decode_message, encode_message
+from chain.vote_memory import GROUNDS, VOTE
 from runtime.codec import decode, encode, replace
 from runtime.finality import decode_justification
 from runtime.votes import SignedVote, Vote, verify_vote

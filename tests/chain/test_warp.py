@@ -31,7 +31,7 @@ from runtime.block import Block, header_hash
 from runtime.codec import encode, replace
 from runtime.pallets import session
 from tests.support.passive_network import PassiveNetwork, PassiveNode
-from tests.support.validators import NAMES, START, network_genesis
+from tests.support.validators import NAMES, START, network_genesis, session_signer
 
 SLOTS = 110
 """A chain of that many blocks sees about seven authority sets."""
@@ -126,11 +126,10 @@ def test_a_validator_that_warps_votes_and_makes_blocks_again(network: PassiveNet
     del network.nodes["Dave"]
     for path in (network.folder / "Dave").iterdir():
         path.unlink()
-    dave = network.add("Dave", signs=True, warp=WARP_NOW)
+    dave = network.add("Dave", [session_signer("Dave")], warp=WARP_NOW)
     network.run(40)
     assert_whole(network, dave)
-    assert dave.chain.author is not None
-    mine = dave.chain.author._signer.public
+    mine = session_signer("Dave").public
     ledger = dave.chain.ledger
     recent = [ledger.header(ledger.hash_at(number) or b"") for number in range(SLOTS + 2, ledger.head_number)]
     assert any(mine in encode(header) for header in recent if header)

@@ -10,10 +10,11 @@ import click
 import pytest
 
 from cli.chains import load_chain
-from cli.node import open_session_key
+from cli.node import ask_password
 from cli.testnet import arguments_of, describe, write_network
 from node.keystore import Keystore, KeystoreError, development_signer
 from node.networks import LOCAL_VALIDATORS, development_session, load_node_key, load_peers, local_genesis, save_peers
+from node.session_keys import MAX_KEYS, RotationRefused, SessionKeys, open_session_keys
 from runtime.crypto import WrongPassword, to_ss58
 from runtime.genesis import build_genesis, canonical_json, parse_genesis
 from runtime.pallets import session
@@ -46,21 +47,34 @@ def test_the_address_book_outlives_a_restart(tmp_path: Path) -> None:
     assert load_peers(tmp_path) == b'["there"]'
 
 
-def test_the_session_key_is_the_one_in_the_keystore(tmp_path: Path) -> None:
-    password = tmp_path / "password"
+def test_a_validator_uses_all_keys_of_its_keystore_that_its_password_opens(tmp_path: Path) -> None:
+    password, other, folder = tmp_path / "password", tmp_path / "other", tmp_path / "keystore"
     password.write_text("secret\n")
-    with pytest.raises(KeystoreError, match="no key"):
-        open_session_key(tmp_path, None, password)
-    keystore = Keystore(tmp_path / "keystore", operations=1, memory_bytes=8192)
+    other.write_text("wrong\n")
+    assert open_session_keys(folder, None, password, ask_password).signers == []
+    keystore = Keystore(folder, operations=1, memory_bytes=8192)
     first = keystore.insert(bytes(32), "secret")
-    assert open_session_key(tmp_path, None, password).seed == bytes(32)
     keystore.insert(b"\x01" * 32, "secret")
-    with pytest.raises(KeystoreError, match="--session-key"):
-        open_session_key(tmp_path, None, password)
-    assert open_session_key(tmp_path, first, password).seed == bytes(32)
-    password.write_text("wrong")
-    with pytest.raises(WrongPassword):
-        open_session_key(tmp_path, first, password)
+    keystore.insert(b"\x02" * 32, "another")
+    seeds = {signer.seed for signer in open_session_keys(folder, None, password, ask_password).signers}
+    assert seeds == {bytes(32), b"\x01" * 32}
+    [named] = open_session_keys(folder, first, password, ask_password).signers
+    assert named.seed == bytes(32)
+    with pytest.raises(WrongPassword, match="none of the 3 keys"):
+        open_session_keys(folder, None, other, ask_password)
+
+
+def test_a_new_session_key_is_in_the_keystore_before_it_is_used(tmp_path: Path) -> None:
+    keys = SessionKeys([], Keystore(tmp_path, operations=1, memory_bytes=8192), "secret")
+    made = keys.generate()
+    assert Keystore(tmp_path).open(to_ss58(made.public), "secret") == made
+    assert keys.signers == [made]
+    for _ in range(MAX_KEYS - 1):
+        keys.generate()
+    with pytest.raises(RotationRefused, match="remove the files"):
+        keys.generate()
+    with pytest.raises(RotationRefused, match="named when it was started"):
+        SessionKeys([made]).generate()
 
 
 def test_a_chain_is_a_file_or_local(tmp_path: Path) -> None:
@@ -77,7 +91,9 @@ def test_the_files_of_a_new_network_fit_together(tmp_path: Path) -> None:
     genesis = parse_genesis((tmp_path / "genesis.json").read_bytes())
     keys = {member.key for member in session.authorities_of(session.MEMBERS.get(build_genesis(genesis)))}
     signers = {
-        open_session_key(tmp_path / member.name, None, tmp_path / member.name / "password").public
+        open_session_keys(tmp_path / member.name / "keystore", None, tmp_path / member.name / "password", ask_password)
+        .signers[0]
+        .public
         for member in members[:2]
     }
     assert signers == keys
@@ -144,7 +160,7 @@ def test_one_password_can_open_all_keys_of_a_new_network(tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     for name in ("validator-1", "validator-2"):
         assert not (tmp_path / "net" / name / "password").exists()
-        open_session_key(tmp_path / "net" / name, None, password)
+        assert open_session_keys(tmp_path / "net" / name / "keystore", None, password, ask_password).signers
     commands = (tmp_path / "net" / "commands.sh").read_text()
     assert commands.count(f"--password-file {password}") == 2
     password.write_text("")

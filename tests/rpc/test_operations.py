@@ -98,6 +98,11 @@ def test_the_operator_sees_peers_keys_and_the_pool(running: Running) -> None:
     assert client.call("system_peers") == []
     assert client.call("author_hasKey", "0x" + node.config.author.public.hex())
     assert not client.call("author_hasKey", "0x" + public_key(BOB).hex())
+    assert client.call("author_hasSessionKeys", "0x" + node.config.author.public.hex())
+    for params in ((), (to_ss58(public_key(BOB)),)):
+        method = "author_rotateKeysWithOwner" if params else "author_rotateKeys"
+        with pytest.raises(RpcFailed, match="No session key was made: this node is no validator"):
+            client.call(method, *params)
     assert client.call("system_nodeRoles") == ["Authority"]
     assert client.call("system_syncState")["highestBlock"] >= client.call("system_syncState")["startingBlock"]
     assert client.call("author_removeExtrinsic", ["0x" + "00" * 32]) == []

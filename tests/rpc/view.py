@@ -51,8 +51,11 @@ class View:
     def addresses(self) -> tuple[()]:
         return ()
 
-    def session_key(self) -> bytes:
-        return b""
+    def session_keys(self) -> tuple[()]:
+        return ()
+
+    def rotate_keys(self, owner: bytes | None) -> tuple[bytes, bytes]:
+        raise NotImplementedError
 
     def now(self) -> float:
         return 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ class Operator:
     """Somebody with a shell, an account and a node. Mutable."""
 
     def __init__(self, folder: Path, network: Network) -> None:
-        self.folder, self.network = folder, network
+        self.folder, self.network, self.genesis = folder, network, network.folder / "genesis.json"
         for name in ("account-password", "session-password"):
             (folder / name).write_text(f"{name}\n")
         self.data = folder / "DATA"
@@ -32,8 +33,13 @@ class Operator:
             "SOLVENT_KEYSTORE": str(folder / "account"),
             "SOLVENT_PASSWORD_FILE": str(folder / "account-password"),
         }
-        self.account = self.new_key(folder / "account", "account-password")
-        self.port, self.rpc_port = free_ports(2)
+        secret = folder / "paper"
+        secret.write_text(self.run_json("key", "generate")["mnemonic"])
+        kept = self.run_json(
+            "key", "insert", "--suri", f"@{secret}", "--keystore", str(folder / "account"), "--password-file",
+            str(folder / "account-password"),
+        )  # fmt: skip
+        self.account = str(kept["address"])
 
     def run(self, *arguments: str) -> str:
         done = solvent(*arguments, env=self.environment)
@@ -43,31 +49,30 @@ class Operator:
     def run_json(self, *arguments: str) -> Any:
         return json.loads(self.run(*arguments, "--json"))
 
-    def new_key(self, keystore: Path, password: str) -> str:
-        """Make a key and keep it, its mnemonic on paper, that is in a file."""
-        secret = self.folder / "paper"
-        secret.write_text(self.run_json("key", "generate")["mnemonic"])
-        kept = self.run_json(
-            "key", "insert", "--suri", f"@{secret}", "--keystore", str(keystore), "--password-file",
-            str(self.folder / password),
-        )  # fmt: skip
-        return str(kept["address"])
-
-    def start_node(self, *options: str) -> Client:
+    def start_node(self, data: Path) -> Client:
+        """A validator in that data directory; the first time its keystore is empty."""
+        port, rpc_port = free_ports(2)
         arguments = [
-            "node", "--chain", str(self.network.folder / "genesis.json"), "--base-path", str(self.data), "--validator",
-            "--password-file", str(self.folder / "session-password"), "--rpc-port", str(self.rpc_port),
-            "--listen-addr", f"/ip4/127.0.0.1/tcp/{self.port}", "--bootnodes", self.network.members[0].address,
-            *options,
+            "node", "--chain", str(self.genesis), "--base-path", str(data), "--validator",
+            "--password-file", str(self.folder / "session-password"), "--rpc-port", str(rpc_port),
+            "--listen-addr", f"/ip4/127.0.0.1/tcp/{port}", "--bootnodes", self.network.members[0].address,
         ]  # fmt: skip
-        self.network.family.start("joiner", *arguments)
-        return Client(f"http://127.0.0.1:{self.rpc_port}", patience=60.0)
+        self.network.family.start(data.name, *arguments)
+        return Client(f"http://127.0.0.1:{rpc_port}", patience=60.0)
 
-    def set_key(self, address: str) -> None:
-        self.run(
-            "validator", "set-key", "--from", self.account, "--keystore", str(self.data / "keystore"),
-            "--session-key", address, "--password-file", str(self.folder / "session-password"),
-        )  # fmt: skip
+    def rotate_key(self, node: Client) -> str:
+        """Have a node make a session key, and announce it; its address."""
+        node.head()
+        before = self.status()["key"]
+        self.run("validator", "rotate-key", "--from", self.account, "--node", node.url)
+        self.network.until(lambda: self.status()["key"] != before, "the announcement is final")
+        made = str(self.status()["key"])
+        assert node.call("author_hasKey", "0x" + from_ss58(made).hex())
+        return made
+
+    def wait_until_at_work(self, key: str) -> None:
+        self.network.until(lambda: self.status()["activeKey"] == key, "the key is in office")
+        self.network.until(lambda: self.makes_blocks_with(key), "it makes blocks")
 
     def status(self) -> Any:
         return self.run_json("validator", "status", self.account)
@@ -78,31 +83,44 @@ class Operator:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_guide_for_validators_holds(tmp_path: Path) -> None:
     with running_network(tmp_path / "net", validators=2, parameters=SHORT) as network:
         operator = Operator(tmp_path, network)
-        session_key = operator.new_key(operator.data / "keystore", "session-password")
-        with operator.start_node() as client:
+        with operator.start_node(operator.data) as client:
             operator.run("tx", "transfer", "--from", "//Alice", "--to", operator.account, "500000")
             operator.run("validator", "bond", "--from", operator.account, "100000")
             operator.run("validator", "bond", "--from", operator.account, "1000")
-            operator.set_key(session_key)
+            first = operator.rotate_key(client)
             operator.run("validator", "start", "--from", operator.account)
             assert operator.status()["isCandidate"]
             assert operator.status()["stake"] == str(101_000 * 10**9)
-            network.until(lambda: operator.status()["activeKey"] == session_key, "it is in office")
-            network.until(lambda: operator.makes_blocks_with(session_key), "it makes blocks")
+            operator.wait_until_at_work(first)
 
-            other = operator.new_key(operator.data / "keystore", "session-password")
-            operator.set_key(other)
-            network.until(lambda: operator.status()["activeKey"] == other, "the new key is in office")
-            network.family.stop("joiner")
+            second = operator.rotate_key(client)
+            assert operator.status()["activeKey"] == first
+            operator.wait_until_at_work(second)
+            network.family.stop("DATA")
             purged = operator.run("purge-chain", "--base-path", str(operator.data), "-y")
             assert "what this validator has signed" in purged
-        with operator.start_node("--session-key", other) as client:
-            network.until(lambda: operator.makes_blocks_with(other), "it makes blocks with the new key")
+        with operator.start_node(operator.data):
+            network.until(lambda: operator.makes_blocks_with(second), "it makes blocks again")
+            with operator.start_node(tmp_path / "NEW") as new:
+                third = operator.rotate_key(new)
+                operator.wait_until_at_work(third)
+                network.family.stop("DATA")
+                network.until(lambda: operator.makes_blocks_with(third), "the old machine is not needed")
+        network.family.stop("NEW")
+        memory = str(tmp_path / "memory.json")
+        operator.run("validator", "export-memory", "--base-path", str(tmp_path / "NEW"), memory)
+        shutil.copytree(tmp_path / "NEW" / "keystore", tmp_path / "HASTY" / "keystore")
+        operator.run(
+            "validator", "import-memory", "--chain", str(operator.genesis), "--base-path", str(tmp_path / "HASTY"),
+            memory,
+        )  # fmt: skip
+        with operator.start_node(tmp_path / "HASTY") as client:
             network.until(lambda: client.finalized_number() >= network.full.finalized_number() - 2, "it keeps up")
+            network.until(lambda: operator.makes_blocks_with(third), "it makes blocks with the key that moved")
             operator.run("validator", "stop", "--from", operator.account)
             operator.run("validator", "unbond", "--from", operator.account, "101000")
             network.until(lambda: operator.status()["activeKey"] == "", "it has left office")

@@ -10,10 +10,13 @@ from typing import Any
 from chain import slots
 from chain.db import Database
 from chain.effects import Ask, Commit, Judge, Publish, Punish
+from chain.finality import KeyInUse
+from chain.keyring import Keyring
 from chain.ledger import open_ledger
 from chain.network_node import ChainNode, NodeEffect
 from chain.pool import Pool
 from chain.warp import WarpOptions
+from node.keystore import SeedSigner
 from runtime.trees import hash_tagged
 from tests.support.validators import NAMES, START, network_genesis, session_signer
 
@@ -28,12 +31,13 @@ class PassiveNode:
         name: str,
         folder: Path,
         genesis: dict[str, Any],
-        signs: bool,
+        signers: Sequence[SeedSigner],
         warp: WarpOptions | None,
         windows: tuple[int | None, int | None],
+        quiet_slots: int = 0,
     ) -> None:
-        self.name, self.folder, self.genesis, self.signs = name, folder, genesis, signs
-        self.warp, self.windows = warp, windows
+        self.name, self.folder, self.genesis, self.signers = name, folder, genesis, list(signers)
+        self.warp, self.windows, self.quiet_slots = warp, windows, quiet_slots
         self.punished: list[Punish] = []
         self.effects: list[NodeEffect] = []
         self.seen: set[bytes] = set()
@@ -44,8 +48,9 @@ class PassiveNode:
         self.database = Database(self.folder)
         states, blocks = self.windows
         ledger = open_ledger(self.database, self.genesis, states, slots.is_primary, block_window=blocks)
-        signer = session_signer(self.name) if self.signs else None
-        self.chain = ChainNode(ledger, Pool(ledger.validate), signer, warp=self.warp)
+        self.chain = ChainNode(
+            ledger, Pool(ledger.validate), Keyring(self.signers), warp=self.warp, quiet_slots=self.quiet_slots
+        )
 
     def close(self) -> None:
         self.database.close()
@@ -73,7 +78,7 @@ class PassiveNetwork:
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0
         for name in names:
-            self.add(name, signs=True)
+            self.add(name, [session_signer(name)])
 
     def __enter__(self) -> PassiveNetwork:
         return self
@@ -82,9 +87,12 @@ class PassiveNetwork:
         for node in self.nodes.values():
             node.close()
 
-    def add(self, name: str, signs: bool = False, warp: WarpOptions | None = None) -> PassiveNode:
-        folder = self.folder / name
-        node = self.nodes[name] = PassiveNode(name, folder, self.genesis, signs, warp, self.windows)
+    def add(
+        self, name: str, signers: Sequence[SeedSigner] = (), warp: WarpOptions | None = None, quiet_slots: int = 0
+    ) -> PassiveNode:
+        """Another node: a validator when it has the key of one."""
+        node = PassiveNode(name, self.folder / name, self.genesis, signers, warp, self.windows, quiet_slots)
+        self.nodes[name] = node
         self.connect(name)
         return node
 
@@ -150,6 +158,9 @@ class PassiveNetwork:
                     self._ask(node, effect)
                 case Punish():
                     node.punished.append(effect)
+                case KeyInUse():
+                    node.effects.append(effect)
+                    self.carry_out(node, node.chain.silence(self.now))
                 case _:
                     node.effects.append(effect)
 
