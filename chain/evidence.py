@@ -4,14 +4,18 @@ Whoever sees two headers of one author for one slot, or two votes of one voter i
 The next block that it makes carries a pair as an inherent (`runtime.pallets.offences.note_equivocation`), together with
 the proof of whose key it was. It drops a pair when the punishment is final, or when none is possible any more.
 
-Keys: ``e`` kind, offender's key, epoch or set -> the two headers or votes. One pair of each is enough to be slashed.
+The proof needs all members of the offender's session. States are pruned long before stake is free, so the members of
+each set are kept apart, for as long as anybody in it can be slashed.
+
+Keys: ``e`` kind, offender's key, epoch or set -> the two headers or votes (one pair of each is enough to be slashed);
+``a`` set -> its members.
 """
 
 from __future__ import annotations
 
 from chain.db import Batch
 from chain.effects import Commit, Effect
-from chain.ledger import Ledger, StatePruned, UnknownBlock
+from chain.ledger import Ledger
 from runtime.block import slot_of
 from runtime.codec import decode, encode
 from runtime.errors import DispatchError
@@ -19,7 +23,7 @@ from runtime.pallets import offences, session, system
 from runtime.pallets.offences import Evidence, HeaderEquivocation, ReportEquivocation
 from runtime.state import State
 
-EVIDENCE = b"e"
+EVIDENCE, MEMBERS = b"e", b"a"
 MAX_KEPT = 1024
 """Pairs on the disk. Only authorities can make any, and each makes one a session and kind."""
 
@@ -32,6 +36,9 @@ class EvidenceBook:
         self._kept: dict[bytes, Evidence] = {
             key: decode(data, Evidence) for key, data in ledger.store.database.range(EVIDENCE)
         }
+        self._sets = {key: b"" for key, _ in ledger.store.database.range(MEMBERS)}
+        """Sets whose members are known; with the bytes where they are not on the disk yet."""
+        self._notice_set(self._state())
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -67,9 +74,17 @@ class EvidenceBook:
                 continue
         return None
 
+    def _notice_set(self, state: State) -> None:
+        """Every set passes here while it is the present one, since its first block is finalized by itself."""
+        if not system.has_one_author(state):
+            key = MEMBERS + session.current(state).set_id.to_bytes(8, "big")
+            if key not in self._sets:
+                self._sets[key] = encode(session.MEMBERS.get(state))
+
     def on_finalized(self) -> list[Effect]:
         """Drop what is punished for good, and what came too late."""
         state, done = self._state(), []
+        self._notice_set(state)
         for key, evidence in self._kept.items():
             try:
                 report = self._build_report(state, evidence)
@@ -80,7 +95,21 @@ class EvidenceBook:
         for key in done:
             del self._kept[key]
         batch: Batch = dict.fromkeys(done)
+        for key in self._outdated_sets(state):
+            del self._sets[key]
+            batch[key] = None
+        for key, members in self._sets.items():
+            if members:
+                batch[key], self._sets[key] = members, b""
         return [Commit(batch)] if batch else []
+
+    def _outdated_sets(self, state: State) -> list[bytes]:
+        """Sets in which nobody can be slashed any more."""
+        oldest = session.SESSIONS.get(state, session.OLDEST.get(state))
+        if oldest is None:
+            return []
+        first = MEMBERS + oldest.set_id.to_bytes(8, "big")
+        return [key for key in self._sets if key < first]
 
     def _state(self) -> State:
         return State(self._ledger.state_at(self._ledger.finalized))
@@ -99,17 +128,14 @@ class EvidenceBook:
         return ReportEquivocation(evidence, ownership)
 
     def _members_of(self, state: State, accused: session.Session) -> tuple[session.Member, ...]:
-        """The members of a session: the present ones if its set still rules, else those of the state that it began in.
-
-        (A set is followed by another only when its own first block is final.)
-        """
+        """The members of a session: of the present one if its set still rules, else those that were noted."""
         if accused.set_id == session.current(state).set_id:
             return session.MEMBERS.get(state)
-        try:
-            started = self._ledger.store.hash_at(accused.started)
-            return session.MEMBERS.get(State(self._ledger.state_at(started or bytes(32))))
-        except (UnknownBlock, StatePruned):
-            raise session.UnknownSession(f"the state of block {accused.started} is no longer kept") from None
+        key = MEMBERS + accused.set_id.to_bytes(8, "big")
+        data = self._sets.get(key) or self._ledger.store.database.get(key)
+        if data is None:
+            raise session.UnknownSession(f"this node came too late to know the members of session {accused.index}")
+        return decode(data, tuple[session.Member, ...])
 
 
 def _place_of(state: State, evidence: Evidence) -> bytes:

@@ -14,7 +14,6 @@ from chain.db import Batch, Database
 from chain.grandpa.memory import Grounds, place_of
 from chain.grandpa.messages import SignedProposal, proposal_message
 from chain.slot_author import AUTHORED
-from chain.verify import Verify
 from chain.vote_memory import GROUNDS, VOTE, Signed, VoteMemory, signed_in
 from runtime import crypto
 from runtime.codec import U63, decode, encode
@@ -49,7 +48,7 @@ def export_memory(database: Database, genesis_hash: bytes) -> dict[str, Any]:
 
 
 def import_memory(
-    database: Database, document: Any, genesis_hash: bytes, verify: Verify = crypto.verify
+    database: Database, document: Any, genesis_hash: bytes, verify: crypto.Verify = crypto.verify
 ) -> tuple[Batch, set[bytes]]:
     """What to write so that nothing in the document is ever contradicted, and whose keys it speaks of. Raises
     `MemoryRefused`."""

@@ -18,12 +18,12 @@ from chain.messages import BLOCKS, Announce, encode_message
 from chain.pool import Pool
 from chain.slots import SlotClock, SlotSigner, claim_slot, slot_of_header
 from chain.store import META
-from chain.verify import validate_seal
 from chain.views import Layer
 from runtime.block import Header, slot_of
 from runtime.codec import U63, decode, encode
 from runtime.errors import InvalidBlock
 from runtime.pallets import randomness, system
+from runtime.seals import validate_seal
 
 AUTHORED = META + b"authored"
 LAG_LIMIT = 64

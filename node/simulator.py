@@ -42,8 +42,9 @@ EPOCH_SLOTS, ERA_SESSIONS = 8, 2
 """Short, so that a run of a minute sees authority sets come and go."""
 BREAK_SECONDS = 6.0
 """A connection over which nothing passes breaks after so long."""
-GRACE_SECONDS = 120.0
-"""How much longer than planned a run may take until the network has recovered and made its blocks."""
+GRACE_SECONDS = 240.0
+"""How much longer than planned a run may take until the network has recovered and made its blocks. Over links of a
+second, a block takes longer than a slot to reach everybody, and half of all blocks end on forks."""
 
 
 class SimulationFailed(SolventError):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chain.effects import Commit
-from chain.evidence import EVIDENCE, EvidenceBook
+from chain.evidence import EVIDENCE, MEMBERS, EvidenceBook
 from chain.importer import Equivocation
 from chain.messages import BLOCKS, Announce, encode_message
 from runtime.block import Header, Seal, Slot, seal_message
@@ -19,7 +19,7 @@ from runtime.pallets.offences import Evidence, HeaderEquivocation, VoteEquivocat
 from runtime.state import State
 from runtime.votes import Vote, sign_vote
 from tests.support.passive_network import PassiveNetwork, PassiveNode
-from tests.support.validators import CLOCK, session_signer
+from tests.support.validators import CLOCK, network_genesis, session_signer
 
 DAVE = public_key(derive_seed("//Dave"))
 
@@ -119,3 +119,39 @@ def test_evidence_of_a_session_that_has_not_begun_waits_and_of_a_stranger_is_dro
     session.MEMBERS.put(state, session.MEMBERS.get(state)[:3])
     book.add(votes_of_dave(network))
     assert book.build_inherent(state) is None
+
+
+def test_a_vote_of_an_old_set_is_punished_though_its_state_is_pruned_and_the_node_was_restarted(tmp_path: Path) -> None:
+    genesis = network_genesis()
+    genesis["parameters"] = {"consensus": {"epoch_slots": 4, "era_sessions": 2}}
+    with PassiveNetwork(tmp_path, genesis=genesis, windows=(16, None)) as network:
+        network.run(90)
+        node = network.nodes["Alice"]
+        ledger = node.chain.ledger
+        state = State(ledger.state_at(ledger.finalized))
+        accused = session.SESSIONS.get(state, 0)
+        assert accused is not None
+        assert session.is_punishable(state, accused)
+        assert session.current(state).set_id >= 2
+        assert ledger.oldest_state() > accused.started + 16
+        network.disconnect("Alice")
+        network.restart("Alice")
+        network.connect("Alice")
+        network.carry_out(node, [*node.chain.evidence.add(votes_of_dave(network))])
+        network.run(20)
+        for other in network.nodes.values():
+            assert offenders(other) == {DAVE}
+
+
+def test_the_members_of_a_set_are_forgotten_when_nobody_in_it_can_be_slashed(tmp_path: Path) -> None:
+    genesis = network_genesis()
+    genesis["parameters"] = {"consensus": {"epoch_slots": 4, "era_sessions": 2, "unbonding_eras": 3}}
+    with PassiveNetwork(tmp_path, genesis=genesis) as network:
+        network.run(120)
+        node = network.nodes["Alice"]
+        state = State(node.chain.ledger.state_at(node.chain.ledger.finalized))
+        oldest = session.SESSIONS.get(state, session.OLDEST.get(state))
+        assert oldest is not None
+        assert oldest.set_id > 0
+        known = [int.from_bytes(key[1:], "big") for key, _ in node.database.range(MEMBERS)]
+        assert known == list(range(oldest.set_id, session.current(state).set_id + 1))
