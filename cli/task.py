@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import tempfile
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -13,8 +12,8 @@ import click
 from cli.options import NODE_URL
 from cli.output import AMOUNT, console, describe_failure, fail, format_amount, print_json, print_table, say
 from cli.suri import SURI_HELP, read_secret
-from cli.task_files import capture, keep_bundle, kept_bundle
-from cli.task_local import compile_file, run_program
+from cli.task_files import keep_bundle, kept_bundle
+from cli.task_local import compile_file, opened, run_program
 from cli.task_market import cancel, disputes, list_tasks
 from cli.task_options import JSON, TASK_ARGUMENT
 from cli.task_report import print_payments, task_document
@@ -50,10 +49,10 @@ command.add_command(run_program)
 
 
 def task_options(function: Any) -> Any:
-    """The task file and its terms."""
+    """The task file, or the folder of a compiled one, and the terms."""
     for option in reversed(
         [
-            click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path)),
+            click.argument("file", type=click.Path(exists=True, path_type=Path)),
             click.option("--steps", type=click.IntRange(1), help="Training steps, else the file's STEPS."),
             click.option("--batch-size", type=click.IntRange(1), help="Samples a step, else the file's BATCH_SIZE."),
             click.option("--checkpoint-interval", type=click.IntRange(1), help="Default: a tenth of the steps."),
@@ -177,8 +176,7 @@ def estimate_document(spec: TaskSpec, estimate: Estimate) -> dict[str, Any]:
 @task_options
 def estimate(file: Path, steps: int | None, batch_size: int | None, url: str, as_json: bool, **options: Any) -> None:
     """Say what training FILE costs, before anything is paid."""
-    with tempfile.TemporaryDirectory() as folder, Client(url) as client:
-        bundle = capture(file, Path(folder), steps, batch_size)
+    with opened(file, steps, batch_size, {}) as bundle, Client(url) as client:
         spec = spec_of(client, bundle, options)
         priced = price(client, bundle, spec)
     if as_json:
@@ -214,8 +212,7 @@ def submit(
 ) -> None:  # fmt: skip
     """Put FILE on the market; the fee is shown first and held in escrow."""
     seed = read_secret(suri)
-    with tempfile.TemporaryDirectory() as folder, Client(url) as client:
-        bundle = capture(file, Path(folder), steps, batch_size)
+    with opened(file, steps, batch_size, {}) as bundle, Client(url) as client:
         spec = spec_of(client, bundle, options)
         priced = price(client, bundle, spec)
         if max_fee is not None and priced.escrow > max_fee:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cli.demo_processes import ROOT
 from runtime.errors import SolventError
@@ -27,14 +29,20 @@ def tasks_folder() -> Path:
     return Path(base) / "solvent" / "tasks"
 
 
-def capture(file: Path, folder: Path, steps: int | None = None, batch_size: int | None = None) -> Bundle:
-    """Run a task file in a process of its own and open the bundle it leaves. Raises `CaptureFailed`."""
+def capture(
+    file: Path, folder: Path, steps: int | None = None, batch_size: int | None = None,
+    archive: Mapping[str, Any] | None = None,
+) -> Bundle:  # fmt: skip
+    """Run a task file in a process of its own and open the bundle it leaves. ``archive``: what is said beside a model
+    archive, as `ml.archives.Settings` has it. Raises `CaptureFailed`."""
     for library in ("torch", "numpy"):
         if importlib.util.find_spec(library) is None:
             raise ModuleNotFoundError(f"no {library}", name=library)
     command = [sys.executable, "-m", "ml.capture_file", str(file), str(folder)]
     command += ["--steps", str(steps)] if steps else []
     command += ["--batch-size", str(batch_size)] if batch_size else []
+    said = {name: value for name, value in (archive or {}).items() if value is not None}
+    command += ["--archive", json.dumps(said)] if said else []
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -20,13 +20,20 @@ if TYPE_CHECKING:
     from ml.bundle import Bundle
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+LOSSES = ("cross-entropy", "mse", "l1", "huber", "binary-cross-entropy")
 LARGE_PROGRAM = 120_000
 """Bytes above which checking a program takes more than a block has time for."""
 
 
 def capture_options(function: Any) -> Any:
-    """The task file, and what may be said instead of its variables."""
+    """What may be said instead of a task file's variables, and beside a model archive."""
     for option in (
+        click.option("--data", help='An archive\'s samples: "mnist", a folder of IDX files, or an .npz file.'),
+        click.option("--weight-decay", type=click.FloatRange(0), help="An archive's weight decay."),
+        click.option("--momentum", type=click.FloatRange(0), help="An archive's momentum, of sgd."),
+        click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="An archive's learning rate."),
+        click.option("--optimizer", type=click.Choice(("sgd", "adam", "adamw")), help="An archive's optimizer."),
+        click.option("--loss", type=click.Choice(LOSSES), help="An archive's loss."),
         click.option("--batch-size", type=click.IntRange(1), help="Samples a step, else the file's BATCH_SIZE."),
         click.option("--steps", type=click.IntRange(1), help="Training steps, else the file's STEPS."),
     ):
@@ -39,10 +46,16 @@ def capture_options(function: Any) -> Any:
 @capture_options
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Keep the bundle in this folder.")
 @JSON
-def compile_file(file: Path, steps: int | None, batch_size: int | None, out: Path | None, as_json: bool) -> None:
-    """Lower FILE to a program and say what it takes: operators, memory, gas, time. Nothing is submitted."""
+def compile_file(
+    file: Path, steps: int | None, batch_size: int | None, out: Path | None, as_json: bool, **archive: Any
+) -> None:
+    """Lower FILE to a program and say what it takes: operators, memory, gas, time. Nothing is submitted.
+
+    FILE is a Python file, or a model archive of torch.export (.pt2) or ONNX (.onnx), beside which loss, optimizer and
+    data may be said.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        bundle = capture(file, out or Path(folder), steps, batch_size)
+        bundle = capture(file, out or Path(folder), steps, batch_size, archive)
         from ml.local_run import outline
 
         found = outline(bundle)
@@ -74,17 +87,17 @@ def describe_seconds(seconds: float) -> str:
 
 
 @contextmanager
-def opened(program: Path, steps: int | None, batch_size: int | None) -> Iterator[Bundle]:
-    """The bundle in a folder, or that of a Python file, which is captured first."""
+def opened(program: Path, steps: int | None, batch_size: int | None, archive: Mapping[str, Any]) -> Iterator[Bundle]:
+    """The bundle in a folder, or that of a Python file or archive, which is captured first."""
     from ml.bundle import Bundle
 
     if program.is_dir():
-        if steps or batch_size:
-            fail("--steps and --batch-size are fixed in a compiled program; give the Python file instead")
+        if steps or batch_size or any(value is not None for value in archive.values()):
+            fail("a compiled program is fixed; give the file that it was compiled from to change anything but --seed")
         yield Bundle.open(program)
         return
     with tempfile.TemporaryDirectory() as folder:
-        yield capture(program, Path(folder), steps, batch_size)
+        yield capture(program, Path(folder), steps, batch_size, archive)
 
 
 @click.command("run")
@@ -97,13 +110,13 @@ def opened(program: Path, steps: int | None, batch_size: int | None) -> Iterator
 @JSON
 def run_program(
     program: Path, steps: int | None, batch_size: int | None, device: str, threads: int, seed: int, model: Path | None,
-    as_json: bool,
+    as_json: bool, **archive: Any,
 ) -> None:  # fmt: skip
-    """Train PROGRAM (a Python file, or a folder that `compile --out` wrote) here, and print the state root."""
+    """Train PROGRAM (a Python file, a model archive, or a folder that `compile --out` wrote); print the state root."""
     from ml.artifacts import encode_tensors, write_atomically
     from ml.local_run import run_locally
 
-    with opened(program, steps, batch_size) as bundle:
+    with opened(program, steps, batch_size, archive) as bundle:
         began = time.perf_counter()
         losses: list[float] = []
         bar = Progress(

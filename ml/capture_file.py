@@ -1,4 +1,5 @@
 """Turns a user's Python file into a bundle: ``python -m ml.capture_file FILE FOLDER [--steps N] [--batch-size N]``.
+Likewise a model archive (.pt2, .onnx), with options for what that does not hold; see `ml.archives`.
 
 It runs the file, so it is a process of its own, started by the command line for the user's own files only. The file
 has a function ``build`` that returns (model, loss, optimizer) and the variables
@@ -7,12 +8,14 @@ has a function ``build`` that returns (model, loss, optimizer) and the variables
 - ``BATCH_SIZE``, ``STEPS``; optionally ``LEARNING_RATES`` (one a step, or a function of the step), ``CLIP_NORM`` (bound
   on the norm of all gradients together), ``PREPROCESS``, ``INITIAL``.
 
+``build`` may return a scheduler of ``torch.optim.lr_scheduler`` as its fourth part; it is run through in advance.
 See ``examples/mnist.py``. The first field is the model's input, the second the target.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import runpy
 import sys
 import traceback
@@ -22,7 +25,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from ml.archives import SUFFIXES, Settings, open_archive
 from ml.bundle import BundleRecord, ModelTensor, save_bundle
 from ml.capture import CapturedTask, capture_task
 from ml.data import Dataset, load_mnist
@@ -40,9 +45,16 @@ class TaskFileError(SolventError):
     """The task file lacks something; the message says what, and shows where an example is."""
 
 
-def capture_file(path: Path, folder: Path, steps: int | None = None, batch_size: int | None = None) -> None:
+def capture_file(
+    path: Path, folder: Path, steps: int | None = None, batch_size: int | None = None, settings: Settings | None = None
+) -> None:
     """Run a task file, capture its model, and write the bundle. Raises `TaskFileError` or the capture's errors."""
-    names = runpy.run_path(str(path))
+    if path.suffix in SUFFIXES:
+        names = open_archive(path).names(path, settings or Settings(), steps, batch_size)
+    elif settings is not None:
+        raise TaskFileError(f"{path} says its loss, optimizer and data itself; the options are for archives")
+    else:
+        names = runpy.run_path(str(path))
     build = names.get("build")
     if not callable(build):
         raise TaskFileError(f"{path} has no function build() -> (model, loss, optimizer); see examples/mnist.py")
@@ -53,8 +65,11 @@ def capture_file(path: Path, folder: Path, steps: int | None = None, batch_size:
         raise TaskFileError(f"{steps} steps: 1 to {MAXIMUM_STEPS}")
     if batch_size > len(train):
         raise TaskFileError(f"batches of {batch_size} from {len(train)} samples: use at most {len(train)}")
+    model, loss, optimizer, *scheduler = build_parts(build)
     rates = learning_rates(names.get("LEARNING_RATES"), steps)
-    model, loss, optimizer = build_parts(build)
+    if scheduler:
+        rates = scheduled_rates(scheduler[0], optimizer, steps)
+    evaluation_batch = names.get("EVALUATION_BATCH") or EVALUATION_BATCH
     captured = capture_task(
         model,
         loss,
@@ -65,10 +80,10 @@ def capture_file(path: Path, folder: Path, steps: int | None = None, batch_size:
         learning_rates=rates,
         preprocess=names.get("PREPROCESS"),
         initial=names.get("INITIAL"),
-        evaluation_batch=EVALUATION_BATCH,
+        evaluation_batch=evaluation_batch,
         clip_norm=clip_norm(names.get("CLIP_NORM")),
     )
-    record = build_record(captured, train, test, batch_size, steps)
+    record = build_record(captured, train, test, batch_size, steps, evaluation_batch)
     save_bundle(folder, record, train.fields, test.fields, captured.scalars.astype("<f4").tobytes())
 
 
@@ -80,17 +95,41 @@ def whole_number(names: Mapping[str, Any], name: str, default: int) -> int:
     return value
 
 
-def learning_rates(rates: Any, steps: int) -> list[float] | None:
-    """One rate a step, or None where the optimizer's own is meant throughout."""
+def learning_rates(rates: Any, steps: int) -> list[float | tuple[float, ...]] | None:
+    """A rate a step, or a row of one for each parameter group; None where the optimizer's own are meant throughout."""
     if rates is None:
         return None
     try:
-        numbers = [float(rates(step)) for step in range(steps)] if callable(rates) else [float(rate) for rate in rates]
+        given = [rates(step) for step in range(steps)] if callable(rates) else list(rates)
+        numbers = [tuple(map(float, one)) if isinstance(one, tuple | list) else float(one) for one in given]
     except (TypeError, ValueError) as error:
         raise TaskFileError(f"LEARNING_RATES must be a sequence of numbers, one a step: {error}") from None
     if len(numbers) < steps:
         raise TaskFileError(f"LEARNING_RATES has {len(numbers)} rates for {steps} steps")
     return numbers[:steps]
+
+
+def scheduled_rates(scheduler: Any, optimizer: torch.optim.Optimizer, steps: int) -> list[float | tuple[float, ...]]:
+    """Every group's rate at every step, from a scheduler that is stepped after each. The optimizer has no gradients
+    yet, so that its own steps do nothing."""
+    if not isinstance(scheduler, LRScheduler) or isinstance(scheduler, ReduceLROnPlateau):
+        name = type(scheduler).__name__
+        raise TaskFileError(f"{name} is no schedule that is known in advance; use another of torch.optim.lr_scheduler")
+    fixed = ("momentum", "betas", "weight_decay")
+    before = [{name: group.get(name) for name in fixed} for group in optimizer.param_groups]
+    rows: list[float | tuple[float, ...]] = []
+    for _ in range(steps):
+        rows.append(tuple(float(group["lr"]) for group in optimizer.param_groups))
+        optimizer.step()
+        scheduler.step()
+    for group, old in zip(optimizer.param_groups, before, strict=True):
+        for name in fixed:
+            if group.get(name) != old[name]:
+                raise TaskFileError(
+                    f"{type(scheduler).__name__} changes {name} too, which is fixed in a program; OneCycleLR and "
+                    "CyclicLR take cycle_momentum=False"
+                )
+    return rows
 
 
 def clip_norm(bound: Any) -> float | None:
@@ -100,24 +139,27 @@ def clip_norm(bound: Any) -> float | None:
     raise TaskFileError(f"CLIP_NORM is {bound!r}; it must be a number above 0")
 
 
-def build_parts(build: Callable[[], Any]) -> tuple[Any, Any, Any]:
-    """What the task file's ``build`` returns: a module, a loss, an optimizer over the module's parameters."""
+def build_parts(build: Callable[[], Any]) -> tuple[Any, ...]:
+    """What the task file's ``build`` returns: a module, a loss, an optimizer over the module's parameters, and maybe a
+    scheduler."""
     with noting_birthplaces(), noting_draws():
         built = build()
     parts = tuple(built) if isinstance(built, Iterable) and not isinstance(built, torch.nn.Module) else (built,)
-    if len(parts) != 3 or not isinstance(parts[0], torch.nn.Module) or not callable(parts[1]):
+    if len(parts) not in (3, 4) or not isinstance(parts[0], torch.nn.Module) or not callable(parts[1]):
         found = ", ".join(type(part).__name__ for part in parts)
-        raise TaskFileError(f"build() returned ({found}); it must return (model, loss, optimizer)")
+        raise TaskFileError(f"build() returned ({found}); it must return (model, loss, optimizer[, scheduler])")
     return parts
 
 
-def build_record(captured: CapturedTask, train: Dataset, test: Dataset, batch_size: int, steps: int) -> BundleRecord:
+def build_record(
+    captured: CapturedTask, train: Dataset, test: Dataset, batch_size: int, steps: int, evaluation_batch: int
+) -> BundleRecord:
     """The figures of a bundle."""
     return BundleRecord(
         train=encode(captured.train),
         init=encode(captured.init),
         evaluation=encode(captured.evaluation),
-        evaluation_batch=EVALUATION_BATCH,
+        evaluation_batch=evaluation_batch,
         data_root=train.root,
         samples=len(train),
         test_samples=len(test),
@@ -165,9 +207,11 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--archive", metavar="JSON", help="settings of an archive, as ml.archives.Settings has them")
     given = parser.parse_args()
     try:
-        capture_file(given.file, given.folder, given.steps, given.batch_size)
+        settings = Settings(**json.loads(given.archive)) if given.archive else None
+        capture_file(given.file, given.folder, given.steps, given.batch_size, settings)
     except SolventError as error:
         sys.exit(f"{type(error).__name__}: {error}")
     except SystemExit as error:

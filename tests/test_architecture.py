@@ -30,6 +30,7 @@ HOMES: dict[str, set[str]] = {
     "numpy": {"ml"},
     "safetensors": {"ml"},
     "cffi": {"ml"},
+    "onnx": {"ml/onnx_import.py"},
     "trio": {"node", "p2p", "rpc"},
     "libp2p": {"p2p"},
     "multiaddr": {"p2p"},

