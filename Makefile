@@ -7,7 +7,7 @@ SEEDS ?= 100
 KERNEL_SOURCES := $(wildcard ml/csrc/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help install format check test test-browser test-slow demo testnet faults sim sim-ci bench clean
+.PHONY: help install format check test test-browser test-slow demo testnet faults sim sim-ci bench cross exhaustive clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -61,6 +61,13 @@ sim-ci: $(STAMP)  ## The simulations of continuous integration: 100 networks, an
 
 bench: $(STAMP)  ## Measure, as ratios in one run
 	$(BIN)/solvent bench exact
+
+cross: $(STAMP)  ## The same bits from gcc, clang, zig, all instruction sets, aarch64 and riscv64
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt ziglang
+	@$(BIN)/solvent bench cross
+
+exhaustive: $(STAMP)  ## Every float through exp, log, tanh, ... (hours of one core; goes on where it was broken off)
+	@nice -n 19 $(BIN)/solvent bench exhaustive
 
 clean:  ## Remove .venv and everything built
 	rm -rf $(VENV) build dist *.egg-info ml/_kernels*.so ml/_kernels.c

@@ -1,7 +1,7 @@
 """Compiles the training kernels. Everything else about the package is in pyproject.toml.
 
-A node needs no kernels, so a machine without a C compiler still gets a working node: the extension is optional, and
-``ml.kernels`` says what is missing when a worker is started without it.
+The extension is optional. A machine without a C compiler still gets a working node, and workers that compute the same
+bits with NumPy, much more slowly (``ml.devices`` says so when one starts).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from setuptools import setup
 from setuptools.command.build_ext import build_ext
 
 ADVICE = (
-    "ml._kernels was not compiled: this installation runs nodes, but no workers. "
+    "ml._kernels was not compiled: workers of this installation compute with NumPy, the same bits, far more slowly. "
     "Install a C compiler (gcc or clang) and run the same pip install command again."
 )
 

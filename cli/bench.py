@@ -49,6 +49,32 @@ def exact(quick: bool, as_json: bool) -> None:
 
 @command.command()
 @bench_options
+def cross(quick: bool, as_json: bool) -> None:
+    """The same bits from gcc, clang and zig, from every instruction set, and from emulated aarch64 and riscv64."""
+    report = measure("cross", quick, as_json)
+    if report.figures["equal"] < report.figures["lines"]:
+        fail("not everything ran and gave equal bits: see the lines above")
+
+
+@command.command()
+@bench_options
+@click.option("--function", "functions", multiple=True, help="Only this one (exp, log, rsqrt, ...); repeatable.")
+@click.option("--processes", type=click.IntRange(0, 256), default=0, help="Default: one for each processor.")
+def exhaustive(quick: bool, as_json: bool, functions: tuple[str, ...], processes: int) -> None:
+    """Every float through every function of one argument: correctly rounded, or the fixed program. Resumable."""
+    from bench.exhaustive import FUNCTIONS
+
+    unknown = [name for name in functions if name not in FUNCTIONS]
+    if unknown:
+        fail(f"no function is named {unknown[0]}; there are {', '.join(FUNCTIONS)}")
+    report = measure("exhaustive", quick, as_json, functions=functions, processes=processes)
+    wrong = [name for name, figures in report.figures.items() if figures["wrong"]]
+    if wrong:
+        fail(f"other bits than the definition's: {', '.join(wrong)}")
+
+
+@command.command()
+@bench_options
 def disputes(quick: bool, as_json: bool) -> None:
     """Moves, bytes and chain time of a dispute, by model size."""
     measure("disputes", quick, as_json)

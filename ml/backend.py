@@ -36,6 +36,20 @@ class KernelMismatch(SolventError):
     """The self-test found other bits than the committed ones. Do not work on this machine: it would be slashed."""
 
 
+class KernelsMissing(SolventError):
+    """The compiled kernels are not there, or this processor lacks the instruction set that was asked for."""
+
+
+class FpuModeError(SolventError):
+    """The calling thread's FPU mode would change results."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(
+            f"this thread's floating-point unit {fault}; exact training needs the default mode "
+            "(torch.set_flush_denormal(True) or a library built with -ffast-math changes it)"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Instruction:
     """One operator application before its buffers are placed. Fields as in ``struct solvent_instruction``.

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from ml.backend import Backend
-from ml.kernels import CpuBackend
+import os
+import warnings
+
+from ml.backend import Backend, KernelsMissing
+from ml.numpy_backend import NAME as NUMPY
+from ml.numpy_backend import NumpyBackend
 from runtime.errors import SolventError
 
 DEVICES = ("cpu",)
+SLOWER = "30 to 220 times more slowly"
+"""What a step without compiled kernels costs (docs/exactness.md has the figures)."""
 
 
 class DeviceMissing(SolventError):
@@ -17,4 +23,16 @@ def open_backend(device: str = "cpu", threads: int = 1) -> Backend:
     """The backend of a device; threads count on a CPU only, and never change a result. Raises `DeviceMissing`."""
     if device not in DEVICES:
         raise DeviceMissing(f"no device {device!r}: this release computes exactly on {', '.join(DEVICES)} only")
+    return _processor(threads)
+
+
+def _processor(threads: int) -> Backend:
+    """The compiled kernels; where there are none, and with SOLVENT_INSTRUCTION_SET=numpy, the same in NumPy."""
+    if os.environ.get("SOLVENT_INSTRUCTION_SET") == NUMPY:
+        return NumpyBackend()
+    try:
+        from ml.kernels import CpuBackend
+    except KernelsMissing as error:
+        warnings.warn(f"{error}. Until then NumPy computes the same bits, {SLOWER}", RuntimeWarning, stacklevel=3)
+        return NumpyBackend()
     return CpuBackend(threads)

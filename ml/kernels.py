@@ -8,9 +8,8 @@ it is one call that releases the GIL. A plan owns no memory of tensors: whoever 
 ::
 
     SolventError
-    ├── KernelsMissing   the extension was not compiled; nothing can be trained on this machine
-    ├── KernelsStale     it was compiled from other sources than those of this checkout
-    └── FpuModeError     this thread's floating-point unit flushes subnormals or rounds another way
+    ├── KernelsMissing   the extension was not compiled: `ml.devices` falls back to NumPy
+    └── KernelsStale     it was compiled from other sources than those of this checkout
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml.backend import ALIGNMENT, DTYPES, Array, Instruction
+from ml.backend import ALIGNMENT, DTYPES, Array, FpuModeError, Instruction, KernelsMissing
 from ml.kernel_build import REBUILD, fingerprint
 from runtime.errors import SolventError
 from runtime.vm.types import TensorType
@@ -32,16 +31,8 @@ if TYPE_CHECKING:
     from ml.placement import Placement
 
 
-class KernelsMissing(SolventError):
-    """The extension module is not there."""
-
-
 class KernelsStale(SolventError):
     """The extension module was compiled from other sources."""
-
-
-class FpuModeError(SolventError):
-    """The calling thread's FPU mode would change results."""
 
 
 try:
@@ -115,21 +106,18 @@ class Plan:
 
     def __init__(self, instructions: Sequence[Instruction], addresses: Sequence[int]) -> None:
         self.length = len(instructions)
-        self._records = ffi.new("struct solvent_instruction[]", max(1, self.length))
-        self._codes = [ffi.new("int32_t[]", [_signed(word) for word in one.code]) for one in instructions]
-        for record, instruction, code in zip(self._records, instructions, self._codes, strict=False):
+        self.records = ffi.new("struct solvent_instruction[]", max(1, self.length))
+        self.codes = [ffi.new("int32_t[]", [_signed(word) for word in one.code]) for one in instructions]
+        for record, instruction, code in zip(self.records, instructions, self.codes, strict=False):
             _write(record, instruction, addresses)
             record.code = code
 
     def run(self, pool: Pool, instruction_set: str, first: int, last: int, step: int) -> None:
         """Execute instructions first, ..., last - 1. Raises `FpuModeError` before anything is computed."""
         index = INSTRUCTION_SETS.index(instruction_set)
-        fault = lib.solvent_run(pool.handle, index, self._records, first, last, step & 0xFFFFFFFF)
+        fault = lib.solvent_run(pool.handle, index, self.records, first, last, step & 0xFFFFFFFF)
         if fault:
-            raise FpuModeError(
-                f"this thread's floating-point unit {FPU_FAULTS.get(fault, fault)}; exact training needs the default "
-                "mode (torch.set_flush_denormal(True) or a library built with -ffast-math changes it)"
-            )
+            raise FpuModeError(FPU_FAULTS.get(fault, str(fault)))
 
 
 class CpuBackend:

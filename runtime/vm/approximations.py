@@ -27,19 +27,19 @@ _MAGIC = 0x4338000000000000
 """1.5 * 2^52: adding it to a small number rounds that to an integer, which then stands in the low bits."""
 _SQRT_2, _DENSITY = 0x3FF6A09E667F3BCD, 0x3FD9884533D43651
 """sqrt(2), and 1 / sqrt(2 pi)."""
-_FACTORIALS = (
+FACTORIALS = (
     0x3E5AE64567F544E4, 0x3E927E4FB7789F5C, 0x3EC71DE3A556C734, 0x3EFA01A01A01A01A, 0x3F2A01A01A01A01A,
     0x3F56C16C16C16C17, 0x3F81111111111111, 0x3FA5555555555555, 0x3FC5555555555555, _HALF, _ONE,
 )  # fmt: skip
 """1/11!, 1/10!, ..., 1/1!."""
-_TAIL = (
+TAIL = (
     0x3E5D7A7B0BED1C36, 0x3E90F51D3337B3A9, 0x3EA25FDDCB26DDC6, 0xBEAF8A7D577043AE, 0xBED1EE8F47634B22,
     0x3ED3B49405EE21D0, 0x3EFE0BC69AABE883, 0xBF07E4D50102597E, 0xBF2888FFD73CCBBE, 0x3F44EEC87D4BBAC8,
     0x3F40A1BEE21B833B, 0xBF81644DCAC1F4B5, 0x3F9F9B05EFF2C899, 0xBFB25B6AA95C7A92, 0x3FBFD751A1FD550E,
     0xBFC5CF97B0AE9530, 0x3FB82B4BB8C94BFD,
 )  # fmt: skip
 """Phi(-a) exp(a^2 / 2) in t = (a - 4) / (a + 4), for a in [0, 16]; highest power first."""
-_ERF = (
+ERF = (
     0xBE0ACBABF57EF501, 0x3E4D777C51831224, 0xBE85C14FC0842667, 0x3EBB982295083CFC, 0xBEEF4CA8C11F4161,
     0x3F1F9A2BEE1B1F05, 0xBF4C02DB06CA928F, 0x3F7565BCCFA6F4BE, 0xBF9B82CE31204D17, 0x3FBCE2F21A040FBF,
     0xBFD812746B0379C1, 0x3FF20DD750429B6D,
@@ -47,13 +47,13 @@ _ERF = (
 """erf(a) / a in a^2, for a in [0, 1]; highest power first."""
 
 _TWO_OVER_PI, _BEYOND = 0x3FE45F306DC9C883, 0x41E0000000000000
-_HALF_PI = 0x3FF921FB00000000, 0x3E95110B00000000, 0x3D318469898CC517
+HALF_PI = 0x3FF921FB00000000, 0x3E95110B00000000, 0x3D318469898CC517
 """pi/2 in three parts, the first two of 22 bits: up to 2^31 their products with a count of quarter turns are exact."""
-_SINE = (
+SINE = (
     0x3DE6124613A86D09, 0xBE5AE64567F544E4, 0x3EC71DE3A556C734, 0xBF2A01A01A01A01A, 0x3F81111111111111,
     0xBFC5555555555555, _ONE,
 )  # fmt: skip
-_COSINE = (
+COSINE = (
     0xBDA93974A8C07C9D, 0x3E21EED8EFF8D898, 0xBE927E4FB7789F5C, 0x3EFA01A01A01A01A, 0xBF56C16C16C16C17,
     0x3FA5555555555555, 0xBFE0000000000000, _ONE,
 )  # fmt: skip
@@ -85,7 +85,7 @@ def erf(fmt: sf.Format, a: int) -> int:
     x = _limited(a & ~F32.sign, 0x4018000000000000)  # 6
     square = _mul(x, x)
     if sf.less(F64, x, _ONE):
-        result = _mul(x, _horner(_ERF, square))
+        result = _mul(x, _horner(ERF, square))
     else:
         tail = _mul(_exp(sf.negate(F64, square)), _tail(_mul(x, _SQRT_2)))
         result = _sub(_ONE, _add(tail, tail))
@@ -135,10 +135,10 @@ def _turned(fmt: sf.Format, a: int, quarters: int) -> int:
     shifted = _add(_mul(x, _TWO_OVER_PI), _MAGIC)
     k = _sub(shifted, _MAGIC)
     r = x
-    for part in _HALF_PI:
+    for part in HALF_PI:
         r = _sub(r, _mul(k, part))
     square, quadrant = _mul(r, r), shifted + quarters & 3
-    result = _horner(_COSINE, square) if quadrant & 1 else _mul(r, _horner(_SINE, square))
+    result = _horner(COSINE, square) if quadrant & 1 else _mul(r, _horner(SINE, square))
     return _rounded(sf.negate(F64, result) if quadrant & 2 else result)
 
 
@@ -169,7 +169,7 @@ def _growth(x: int) -> tuple[int, int]:
     scale = (shifted + 1023 & 0x7FF) << 52
     k = _sub(shifted, _MAGIC)
     r = _sub(_sub(x, _mul(k, _LN2_HIGH)), _mul(k, _LN2_LOW))
-    return _mul(_horner(_FACTORIALS, r), r), scale
+    return _mul(_horner(FACTORIALS, r), r), scale
 
 
 def _exp(x: int) -> int:
@@ -178,7 +178,7 @@ def _exp(x: int) -> int:
 
 
 def _tail(a: int) -> int:
-    return _horner(_TAIL, _div(_sub(a, _FOUR), _add(a, _FOUR)))
+    return _horner(TAIL, _div(_sub(a, _FOUR), _add(a, _FOUR)))
 
 
 def _normal(a: int) -> tuple[int, int, int]:

@@ -9,13 +9,14 @@ import numpy as np
 from ml.backend import DTYPES, Backend
 from ml.executor import Executor
 from ml.kernels import INSTRUCTION_SETS, CpuBackend
+from ml.numpy_backend import NumpyBackend
 from runtime.vm.check import CheckedProgram, check_program
 from runtime.vm.instructions import Address
 from runtime.vm.job import DataSource, Job
 from runtime.vm.program import Input, Named, Node, Program
 from runtime.vm.reference import evaluate_step, load_from
 
-BACKENDS: tuple[Backend, ...] = tuple(CpuBackend(1, name) for name in INSTRUCTION_SETS)
+BACKENDS: tuple[Backend, ...] = (*(CpuBackend(1, name) for name in INSTRUCTION_SETS), NumpyBackend())
 """Everything that must give the interpreter's bits."""
 SEED = 0x0123456789ABCDEF
 NO_DATA = DataSource(root=bytes(32), sample_count=1, fields=(), order_seed=bytes(32), batch_size=1)

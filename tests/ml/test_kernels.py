@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml import kernel_build, kernels, selftest
-from ml.backend import Instruction, KernelMismatch
+from ml.backend import FpuModeError, Instruction, KernelMismatch
 from ml.executor import Executor
-from ml.kernels import INSTRUCTION_SETS, CpuBackend, FpuModeError, KernelsStale, Plan, Pool
+from ml.kernels import INSTRUCTION_SETS, CpuBackend, KernelsStale, Plan, Pool
 from ml.selftest import ELEMENTS, ordinary_floats, wild_floats, words
 from tests.ml.kernel_cases import BACKENDS, execute, interpret, one_operator
 
