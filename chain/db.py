@@ -4,6 +4,9 @@ A *batch* is a dict from key to new value, or to None for a deletion; `Database.
 With ``sync=True`` it is on the disk when the call returns. LevelDB lets one process open a directory at a time; the
 file ``OWNER`` beside its data says which one, so that the loser of that race can name the winner.
 
+What was read or written lately is remembered, within `REMEMBERED_BYTES`: a block reads and replaces much the same keys
+as the one before it, and LevelDB takes ten times as long as a dict.
+
 What the disk gives back is checked: every block of LevelDB carries a checksum. A log or a manifest that lost its tail
 still looks whole to LevelDB, so each batch also raises a counter, and the file ``WRITES`` holds a value that it had
 once reached on the disk: a database below that has lost something, and is refused.
@@ -28,6 +31,16 @@ _COUNTER = b"\xff" * 16
 _COUNTED = 256
 """Synced batches from one writing of ``WRITES`` to the next."""
 
+REMEMBERED_BYTES = 8 * 1024 * 1024
+"""What a database remembers of its values, at most, keys and Python's own overhead included."""
+_ENTRY_BYTES = 250
+"""Of an entry of such a memory, beside its key and value."""
+_LARGEST_REMEMBERED = 4096
+_WRITE_BUFFER = 4 << 20
+"""LevelDB holds two of these in memory at times."""
+_BLOOM_BITS = 10
+"""For each key of a file, so that one look in a hundred for a key that is not there reads the disk."""
+
 _FILE_KINDS = (".ldb", ".sst", ".log", "MANIFEST", "CURRENT")
 _LOST_FILE_WORDS = ("no such file", "invalid argument", "input/output error")
 """What the system says of a file that is gone, empty, or on a disk that fails."""
@@ -50,6 +63,53 @@ class DatabaseFull(DatabaseError):
     """The disk has no room left; nothing of the refused batch was applied."""
 
 
+class Memory:
+    """The present values of keys that were used lately. Mutable, bounded.
+
+    It has two generations: what is used moves to the younger one, and when that holds half of the bytes allowed, the
+    older one is forgotten. So a scan of the whole database does not push out what is used all the time.
+    """
+
+    def __init__(self, limit: int = REMEMBERED_BYTES) -> None:
+        self._half = limit // 2
+        self._young: dict[bytes, bytes | None] = {}
+        self._old: dict[bytes, bytes | None] = {}
+        self._size = 0
+        """Bytes of the younger generation."""
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of ``key``, None when the database has none. Raises `KeyError` when it is not remembered."""
+        try:
+            return self._young[key]
+        except KeyError:
+            value = self._old.pop(key)
+            self.put(key, value)
+            return value
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """Remember what was read of a key that is not remembered."""
+        size = 0 if value is None else len(value)
+        if size > _LARGEST_REMEMBERED:
+            return
+        self._young[key] = value
+        self._size += len(key) + size + _ENTRY_BYTES
+        if self._size > self._half:
+            self._old, self._young, self._size = self._young, {}, 0
+
+    def replace(self, batch: Mapping[bytes, bytes | None]) -> None:
+        """A batch was written: of keys that are remembered the new values are, too."""
+        known = (self._young.keys() & batch.keys()) | (self._old.keys() & batch.keys())
+        for key in known:
+            if key in self._young:
+                self._size -= len(key) + len(self._young.pop(key) or b"") + _ENTRY_BYTES
+            else:
+                self._old.pop(key, None)  # it is gone if the generations changed meanwhile
+            self.put(key, batch[key])
+
+
 class Database:
     """An open LevelDB directory. Mutable; one per process and directory; `close` it, or use it as a context."""
 
@@ -57,13 +117,21 @@ class Database:
         """Open ``path``. Raises a `DatabaseError` that names the cause and the way out."""
         self.path = path
         self._failure: DatabaseError | None = None
+        self._memory = Memory()
         noted = _read_noted(path)
         if not (path / "CURRENT").exists() and (noted or any(path.glob("*.ldb")) or any(path.glob("*.log"))):
             raise _corrupt(path, "its file CURRENT is missing")  # LevelDB would start anew, and delete the rest
         try:
             if create:
                 path.mkdir(parents=True, exist_ok=True)
-            self._db = plyvel.DB(str(path), create_if_missing=create, write_buffer_size=16 << 20, paranoid_checks=True)
+            self._db = plyvel.DB(
+                str(path),
+                create_if_missing=create,
+                write_buffer_size=_WRITE_BUFFER,
+                compression=None,  # much of what is stored are hashes
+                bloom_filter_bits=_BLOOM_BITS,
+                paranoid_checks=True,
+            )
         except (plyvel.Error, OSError) as error:
             raise _explain(error, path) from None
         try:
@@ -79,9 +147,14 @@ class Database:
     def get(self, key: bytes) -> bytes | None:
         """The value of ``key``, or None."""
         try:
+            return self._memory.get(key)
+        except KeyError:
+            pass
+        try:
             value: bytes | None = self._db.get(key, verify_checksums=True)
         except plyvel.Error as error:
             raise _explain(error, self.path) from None
+        self._memory.put(key, value)
         return value
 
     def range(self, prefix: bytes, start: bytes = b"", reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
@@ -124,6 +197,7 @@ class Database:
             self._failure = _explain(error, self.path)
             raise self._failure from None
         self._count += 1
+        self._memory.replace(batch)
         if sync:
             is_due = self._count // _COUNTED > self._synced // _COUNTED
             self._synced = self._count

@@ -39,6 +39,7 @@ from runtime.errors import CodecError
 from runtime.finality import Justification, decode_justification
 from runtime.pallets import session
 from runtime.state import State
+from runtime.trees import hash_tagged
 from runtime.votes import SignedVote
 
 BAD_VOTE_POINTS = 50
@@ -92,7 +93,7 @@ class Finality:
         self._is_silent = is_silent
         self._tree = LedgerTree(ledger)
         self._relayed: dict[bytes, int] = {}
-        """Messages that were valid -> the slot of the last repetition that was relayed."""
+        """Hashes of messages that were valid -> the slot of the last repetition that was relayed."""
         self.set_id = -1
         self._start()
 
@@ -177,12 +178,13 @@ class Finality:
 
     def _is_worth_relaying(self, message: Votes, is_new: bool, now: float) -> bool:
         """What is new and valid goes on; so does its repetition, once per slot, for those who missed it."""
-        before = self._relayed.get(message.data, -1)
+        hash_ = hash_tagged(b"solvent:relayed", message.data)
+        before = self._relayed.get(hash_, -1)
         is_timely = abs(message.slot - self._clock.slot_at(now)) <= REPEAT_SLOTS
         if not (is_new or (before >= 0 and is_timely and message.slot > before)):
             return False
-        self._relayed.pop(message.data, None)
-        self._relayed[message.data] = message.slot
+        self._relayed.pop(hash_, None)
+        self._relayed[hash_] = message.slot
         if len(self._relayed) > MAX_RELAYED:
             del self._relayed[next(iter(self._relayed))]
         return True

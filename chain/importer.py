@@ -116,6 +116,7 @@ class Importer:
         self._promised: dict[bytes, None] = {}
         """Blocks that a verified justification makes final once they are imported."""
         self._current: tuple[Arrival, Execution] | None = None
+        self._busy_since = float("inf")
         self._next_missing = 0.0
         self._missed = 0
 
@@ -130,6 +131,10 @@ class Importer:
     def room(self) -> int:
         """How many more blocks it takes in order; whoever downloads blocks waits while it is 0."""
         return max(self.limits.ready - len(self._ready), 0)
+
+    def is_swamped(self, now: float) -> bool:
+        """Whether there has been something to execute for a whole slot without a break: blocks come too fast."""
+        return now - self._busy_since > self._clock.slot_milliseconds / 1000
 
     def is_bad(self, hash_: bytes) -> bool:
         """Whether a block proved invalid here."""
@@ -212,6 +217,12 @@ class Importer:
 
     def work(self, now: float, out_of_time: Callable[[], bool]) -> list[ImportEffect]:
         """Execute a little: whole extrinsics until ``out_of_time``, at most to the end of one block."""
+        busy_since = self._busy_since
+        effects = self._work(now, out_of_time)
+        self._busy_since = busy_since if self.has_work else float("inf")
+        return effects
+
+    def _work(self, now: float, out_of_time: Callable[[], bool]) -> list[ImportEffect]:
         if self._current is None:
             started = self._start()
             if self._current is None:
@@ -270,6 +281,7 @@ class Importer:
         if is_held or slot > self._clock.slot_at(now):
             self._wait(arrival)
         elif len(self._ready) < self.limits.ready:
+            self._busy_since = min(self._busy_since, now)
             self._ready[arrival.hash] = arrival
         return effects
 
@@ -304,7 +316,7 @@ class Importer:
     def _start(self) -> list[ImportEffect]:
         arrival = self._ready.pop(next(iter(self._ready)))
         try:
-            self._current = (arrival, Execution(self._ledger, arrival.block, self._is_verified))
+            self._current = (arrival, Execution(self._ledger, arrival.block, self._is_verified, is_sealed=True))
         except (UnknownBlock, StatePruned):
             return []
         except InvalidBlock as error:

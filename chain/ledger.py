@@ -57,15 +57,21 @@ class Execution:
     """The import of one block as a job that can be paused between extrinsics. Mutable; `step` until it is False."""
 
     def __init__(
-        self, ledger: Ledger, block: Block, is_verified: Callable[[Context, bytes], bool] | None = None
+        self,
+        ledger: Ledger,
+        block: Block,
+        is_verified: Callable[[Context, bytes], bool] | None = None,
+        is_sealed: bool = False,
     ) -> None:
-        """Raises `UnknownBlock` without the parent, `InvalidBlock` when header or seal are wrong."""
+        """``is_sealed`` says that the caller has checked the seal. Raises `UnknownBlock` without the parent,
+        `InvalidBlock` when header or seal are wrong."""
         parent = ledger.header(block.header.parent)
         if parent is None:
             raise UnknownBlock(f"the parent {block.header.parent.hex()} of block {block.header.number} is unknown")
         self._view = ledger.state_at(block.header.parent)
         self._state = State(ReadCache(self._view))
-        validate_seal(block.header, ledger.genesis_hash, ledger.verify)
+        if not is_sealed:
+            validate_seal(block.header, ledger.genesis_hash, ledger.verify)
         self._execution = BlockExecution(self._state, parent, block, is_verified)
 
     def step(self) -> bool:

@@ -280,6 +280,8 @@ class ChainNode:
                 return [Judge(message, verdict), *seen]
             if topic == EXTRINSICS:
                 items = decode_message(Extrinsics, data).items
+                if self.importer.is_swamped(now):
+                    return [Judge(message, "ignore")]  # blocks first; what waits in a peer's pool comes again
                 return [Judge(message, take_extrinsics(self.ledger, self.pool, items, now))]
             if topic == VOTES:
                 relay, effects = self.finality.on_gossip(decode_message(Votes, data), now)
@@ -322,7 +324,7 @@ class ChainNode:
         if self._is_quiet:
             steps.append(self._listen)
         elif not self.sync.is_behind:
-            self.author.on_time(now)
+            self.author.on_time(now, self.importer.is_swamped(now))
         return self._run(now, *steps)
 
     def _listen(self, now: float) -> list[NodeEffect]:

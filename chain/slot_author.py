@@ -2,7 +2,8 @@
 
 A block is made in pieces, like an import, and is full when its share of the slot is over. The slot is recorded with the
 block, so a restarted node never seals a second block for it, with whichever of its keys. While finality lags behind,
-authors slow down together: blocks that may all be thrown away help nobody.
+authors slow down together: blocks that may all be thrown away help nobody. And an author that cannot keep up with
+executing what the others make holds back until it has: on an old parent it would only add a fork, and everybody's load.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ LAG_LIMIT = 64
 LAG_STEP = 8
 """Each so many further unfinalized blocks make them wait one slot more."""
 MAX_PAUSE_SLOTS = 16
+"""Longer than that nobody waits, whatever others do."""
 BUILDING_SHARE = 3
 """One third of a slot is for filling the block; the rest is for everybody to get it."""
 
@@ -44,6 +46,8 @@ class SlotAuthor:
         stored = ledger.store.database.get(AUTHORED)
         self._authored: int = decode(stored, U63) if stored else -1
         self._last_slot = self._authored
+        self._held_since = -1
+        """The first slot in which this node held back because it could not keep up; -1 when it did not."""
         self._job: tuple[BlockBuilder, SlotSigner, int] | None = None
 
     @property
@@ -51,12 +55,17 @@ class SlotAuthor:
         """Whether a block is being made."""
         return self._job is not None
 
-    def on_time(self, now: float) -> None:
-        """Look at the present slot, once."""
+    def on_time(self, now: float, is_swamped: bool = False) -> None:
+        """Look at the present slot, once. ``is_swamped``: this node has more blocks to execute than it manages."""
         slot = self._clock.slot_at(now)
         if slot <= self._last_slot or self._job is not None or not self._keys:
             return
         self._last_slot = slot
+        if is_swamped and self._held_since < 0:
+            self._held_since = slot
+        if is_swamped and slot - self._held_since < MAX_PAUSE_SLOTS:
+            return
+        self._held_since = -1
         ahead = slot - slot_of_header(self._ledger.head_header())
         if ahead < self._interval():
             return

@@ -163,7 +163,7 @@ def _threshold(epoch: Epoch, consensus: ConsensusParameters, weight: int) -> int
     return lottery.threshold(weight, total, consensus.primary_numerator, consensus.primary_denominator)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _verify_lot(public: bytes, alpha: bytes, proof: bytes) -> bytes | None:
     """`vrf.verify` remembered: a header is checked when announced and again when imported, and by simulated peers."""
     return vrf.verify(public, alpha, proof)

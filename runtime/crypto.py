@@ -16,7 +16,6 @@ from hashlib import blake2b
 from nacl import pwhash
 from nacl.bindings import (
     crypto_core_ed25519_add,
-    crypto_core_ed25519_is_valid_point,
     crypto_core_ed25519_scalar_add,
     crypto_core_ed25519_scalar_mul,
     crypto_core_ed25519_scalar_reduce,
@@ -179,11 +178,6 @@ def open_box(key: bytes, nonce: bytes, ciphertext: bytes) -> bytes:
 
 class PointError(SolventError):
     """libsodium refuses this curve point or this scalar (`runtime.vrf` turns it into an invalid proof)."""
-
-
-def is_prime_order_point(point: bytes) -> bool:
-    """Whether 32 bytes are libsodium's idea of a canonical point of the prime-order subgroup, not the identity."""
-    return bool(crypto_core_ed25519_is_valid_point(point))
 
 
 def add_points(left: bytes, right: bytes) -> bytes:

@@ -115,8 +115,12 @@ class State:
         self._layers[-1].update(layer)
 
     def changes(self) -> dict[bytes, bytes | None]:
-        """Everything written since the backend, None for a deletion. Only meaningful outside a transaction."""
-        return dict(self._layers[0])
+        """What was written and differs from the backend, None for a deletion. Only meaningful outside a transaction.
+
+        Much is written that changes nothing, and each change costs a path of the state tree.
+        """
+        get = self._backend.get
+        return {key: value for key, value in self._layers[0].items() if get(key) != value}
 
 
 def storage_prefix(pallet: str, name: str) -> bytes:

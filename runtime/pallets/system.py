@@ -34,11 +34,22 @@ AUTHORITIES: Value[tuple[bytes, ...]] = PALLET.value("authorities", tuple[Accoun
 NUMBER = PALLET.value("number", U63, 0)
 FINALIZED = PALLET.value("finalized", U63, 0)
 GENESIS_HASH = PALLET.value("genesis_hash", Hash, bytes(32))
-BLOCK_HASHES: Map[int, bytes] = PALLET.map("block_hashes", U63, Hash)
 NONCES: Map[bytes, int] = PALLET.map("nonces", AccountId, U63)
-OUTPUTS: Map[int, bytes] = PALLET.map("outputs", U63, bytes)
-"""The VRF output of each block, kept as long as the hashes; there are none where one author makes every block."""
 EVENTS: Value[tuple[EventRecord, ...]] = PALLET.value("events", tuple[EventRecord, ...], ())
+
+
+class Link(Record):
+    """What a block adds to the memory of its ancestors: its parent's hash, and its author's VRF output, which is empty
+    where one author makes every block."""
+
+    parent: Hash
+    output: bytes
+
+
+PAGE_LINKS = 16
+"""Links lie together in pages, so that a long memory adds few entries to the state, and keeps its tree flat."""
+LINKS: Map[int, tuple[Link, ...]] = PALLET.map("links", U63, tuple[Link, ...])
+"""Page p holds those of the blocks whose parents are number 16p to 16p + 15."""
 
 # --- events
 
@@ -123,18 +134,16 @@ def note_finalized(ctx: Context, args: NoteFinalized) -> None:
 
 @PALLET.on_initialize
 def record_parent(ctx: Context) -> None:
-    """Note the block's number, its parent's hash, and what is final; forget the oldest hash."""
+    """Note the block's number, its parent's hash, its output, and what is final; forget the oldest page of links."""
     state = ctx.state
     parent = ctx.number - 1
     if parent == 0:
         GENESIS_HASH.put(state, ctx.parent_hash)
-    BLOCK_HASHES.put(state, parent, ctx.parent_hash)
-    forgotten = parent - PARAMETERS.get(state).block.hash_count
-    if not has_one_author(state):
-        OUTPUTS.put(state, ctx.number, ctx.output)
+    page = LINKS.get(state, parent // PAGE_LINKS) or ()
+    LINKS.put(state, parent // PAGE_LINKS, (*page, Link(ctx.parent_hash, ctx.output)))
+    forgotten = _oldest_page(state, parent) - 1
     if forgotten >= 0:
-        BLOCK_HASHES.delete(state, forgotten)
-        OUTPUTS.delete(state, forgotten)
+        LINKS.delete(state, forgotten)
     NUMBER.put(state, ctx.number)
     FINALIZED.put(state, ctx.finalized)
 
@@ -173,9 +182,21 @@ def finalized(state: State, parent_number: int) -> int:
     return FINALIZED.get(state)
 
 
+def _oldest_page(state: State, parent: int) -> int:
+    """The first page of links that a block keeps: at least `BlockParameters.hash_count` links are in it and above."""
+    return max(parent - PARAMETERS.get(state).block.hash_count + 1, 0) // PAGE_LINKS
+
+
+def _link_on(state: State, parent: int) -> Link | None:
+    """The link of the block on top of that height."""
+    page = LINKS.get(state, parent // PAGE_LINKS) or ()
+    return page[parent % PAGE_LINKS] if parent % PAGE_LINKS < len(page) else None
+
+
 def block_hash(state: State, number: int) -> bytes | None:
-    """The hash of an ancestor, as far back as `BlockParameters.hash_count`; None outside that window."""
-    return BLOCK_HASHES.get(state, number)
+    """The hash of an ancestor, at least as far back as `BlockParameters.hash_count`; None where it is forgotten."""
+    link = _link_on(state, number)
+    return None if link is None else link.parent
 
 
 def beacon(state: State, number: int, domain: bytes, identity: bytes) -> bytes | None:
@@ -187,13 +208,16 @@ def beacon(state: State, number: int, domain: bytes, identity: bytes) -> bytes |
     about the author's honesty.
     """
     if has_one_author(state):
-        source = BLOCK_HASHES.get(state, number) if number <= FINALIZED.get(state) else None
+        source = block_hash(state, number) if number <= FINALIZED.get(state) else None
         return None if source is None else hash_tagged(b"solvent:beacon", encode((domain, identity, source)))
     last = number + PARAMETERS.get(state).consensus.beacon_outputs
     if last > FINALIZED.get(state):
         return None
-    outputs = tuple(OUTPUTS.get(state, block) for block in range(number + 1, last + 1))
-    return None if None in outputs else hash_tagged(b"solvent:beacon", encode((domain, identity, outputs)))
+    links = [link for parent in range(number, last) if (link := _link_on(state, parent)) is not None]
+    if len(links) < last - number:
+        return None
+    outputs = tuple(link.output for link in links)
+    return hash_tagged(b"solvent:beacon", encode((domain, identity, outputs)))
 
 
 def build_inherent(finalized: int) -> bytes:
@@ -204,10 +228,10 @@ def build_inherent(finalized: int) -> bytes:
 @PALLET.check
 def check(state: State) -> None:
     """The window of block hashes reaches from the parent back as far as it should, and nothing final is to come."""
-    number, kept = NUMBER.get(state), PARAMETERS.get(state).block.hash_count
+    number = NUMBER.get(state)
     if FINALIZED.get(state) > number:
         raise InvariantBroken(f"block {FINALIZED.get(state)} is final at height {number}")
-    oldest = max(number - kept, 0)
+    oldest = _oldest_page(state, number - 1) * PAGE_LINKS
     for past, expected in ((number - 1, number > 0), (oldest, number > 0), (oldest - 1, False), (number, False)):
-        if past >= 0 and BLOCK_HASHES.contains(state, past) != expected:
+        if past >= 0 and (block_hash(state, past) is not None) != expected:
             raise InvariantBroken(f"the hash of block {past} is {'missing' if expected else 'kept'} at height {number}")

@@ -62,7 +62,7 @@ def test_a_chain_is_imported_and_warped_to(monkeypatch: pytest.MonkeyPatch) -> N
     figures = require_document(bench.sync.run(quick=True, blocks=40), "sync")
     for name in ("low", "high", "wall"):
         assert figures[f"{name}_blocks_per_second"] > 0  # type: ignore[operator]
-    assert figures["warp_entries"] > 100  # type: ignore[operator]
+    assert figures["warp_entries"] > 50  # type: ignore[operator]
     assert figures["merkle_updates_per_second"] > 0  # type: ignore[operator]
 
 

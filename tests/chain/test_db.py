@@ -5,10 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 
-from chain.db import Database, DatabaseCorrupt, DatabaseError, DatabaseFull, DatabaseLocked
+from chain.db import Database, DatabaseCorrupt, DatabaseError, DatabaseFull, DatabaseLocked, Memory
 
 
 def test_a_batch_puts_and_deletes(tmp_path: Path) -> None:
@@ -86,3 +87,32 @@ def test_a_full_disk_refuses_a_batch_whole(tmp_path: Path) -> None:
         assert database.get(b"a") == b"before"
         assert database.get(b"b") is None
     assert issubclass(DatabaseFull, DatabaseError)
+
+
+def test_what_is_remembered_is_what_was_written_last(tmp_path: Path) -> None:
+    random, model = Random("remembered"), dict[bytes, bytes | None]()
+    keys = [bytes([number]) for number in range(40)]
+    with Database(tmp_path / "db") as database:
+        database._memory = Memory(limit=10_000)
+        for _ in range(300):
+            sizes = (0, 1, 100, 5_000)
+            values = (None if random.random() < 0.3 else bytes(random.choice(sizes)) for _ in range(5))
+            batch = dict(zip(random.sample(keys, 5), values, strict=True))
+            database.write(batch, sync=False)
+            model |= batch
+            for key in random.sample(keys, 8):
+                assert database.get(key) == model.get(key)
+
+
+def test_the_memory_of_values_is_bounded_and_keeps_what_is_used() -> None:
+    memory = Memory(limit=100_000)
+    memory.put(b"hot", b"value")
+    for number in range(10_000):
+        memory.put(number.to_bytes(4, "big"), bytes(100))
+        assert memory.get(b"hot") == b"value"
+        assert len(memory) <= 100_000 // 354 + 2
+    with pytest.raises(KeyError):
+        memory.get((0).to_bytes(4, "big"))
+    memory.put(b"large", bytes(1_000_000))
+    with pytest.raises(KeyError):
+        memory.get(b"large")

@@ -317,9 +317,11 @@ def test_the_beacon_waits_for_its_block_and_depends_on_all_its_inputs(chain: Tes
 
 def test_old_block_hashes_are_forgotten() -> None:
     chain = TestChain(parameters={"block": {"hash_count": 4}})
-    chain.skip(10)
-    kept = sorted(number for number, _ in system.BLOCK_HASHES.items(chain.state))
-    assert kept == [6, 7, 8, 9]
+    chain.skip(35)  # parents 0 to 34: of those from 31 on the hashes must be kept, and with them their whole pages
+    kept = [number for number in range(40) if system.block_hash(chain.state, number) is not None]
+    assert kept == list(range(16, 35))
+    chain.skip(1)
+    assert sorted(page for page, _ in system.LINKS.items(chain.state)) == [2]
     assert system.GENESIS_HASH.get(chain.state) == chain.genesis_hash
 
 

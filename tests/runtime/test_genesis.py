@@ -181,7 +181,7 @@ def test_presets_keep_their_promises(preset: str) -> None:
     assert (consensus.epoch_slots, consensus.era_sessions, consensus.unbonding_eras) == (slots[preset], 6, 28)
     assert parameters.block.slot_milliseconds == (1_000 if preset == "dev" else 2_000)
     assert parameters.block.instant_finality == (preset == "dev")
-    assert 3 * parameters.block.weight_limit <= parameters.block.slot_milliseconds * 1_000_000
+    assert 2 * parameters.block.weight_limit <= parameters.block.slot_milliseconds * 1_000_000
     assert market.unbonding_blocks > market.challenge_blocks + market.verdict_blocks + market.dispute_opening_blocks
 
 

@@ -89,6 +89,15 @@ def test_changes_are_what_must_be_written_to_the_backend() -> None:
     assert backend.entries == {b"kept": b"1", b"new": b"3", b"newer": b"4"}
 
 
+def test_writing_what_is_there_already_is_no_change() -> None:
+    state = State(MemoryBackend({b"same": b"1", b"other": b"2"}))
+    state.put(b"same", b"1")
+    state.delete(b"never there")
+    state.put(b"other", b"3")
+    state.put(b"other", b"2")
+    assert state.changes() == {}
+
+
 COUNTS: Map[str, int] = Map("test", "counts", str, U63)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime import vrf
-from runtime.crypto import PointError, add_points, derive_seed, public_key
+from runtime.crypto import PointError, add_points, derive_seed, multiply_point, public_key
 
 # RFC 9381, Appendix B.3, examples 16, 17 and 18: secret key, public key, alpha, proof, output.
 VECTORS = [
@@ -138,6 +138,15 @@ def test_a_point_with_a_small_order_component_is_refused(torsion: str) -> None:
     assert vrf.output(gamma + PROOF[32:]) == vrf.output(PROOF)
     assert vrf.verify(PUBLIC, ALPHA, gamma + PROOF[32:]) is None
     assert vrf.verify(add_points(PUBLIC, bytes.fromhex(torsion)), ALPHA, PROOF) is None
+
+
+@pytest.mark.parametrize("torsion", SMALL_ORDER[1:])
+def test_no_multiple_hides_a_small_order_component(torsion: str) -> None:
+    """`vrf.verify` leaves the check of subgroups to the multiplication, by any scalar."""
+    for scalar in (1, 2, 4, 8, 16, vrf.GROUP_ORDER - 8):
+        for point in (bytes.fromhex(torsion), add_points(PUBLIC, bytes.fromhex(torsion))):
+            with pytest.raises(PointError):
+                multiply_point(scalar.to_bytes(32, "little"), point)
 
 
 def test_zero_scalars_are_refused_and_not_an_error() -> None:

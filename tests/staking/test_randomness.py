@@ -46,7 +46,7 @@ def test_every_session_draws_with_other_randomness() -> None:
 def test_a_network_with_one_author_gathers_nothing() -> None:
     chain = TestChain()
     chain.skip(3)
-    assert not any(key[:16] == system.OUTPUTS.prefix for key in chain.backend.entries)
+    assert {link.output for _, page in system.LINKS.items(chain.state) for link in page} == {b""}
     assert randomness.GATHERED.key not in chain.backend.entries
 
 
@@ -80,5 +80,5 @@ def test_a_beacon_whose_outputs_are_forgotten_is_gone() -> None:
     network = Network()
     network.skip(24)
     state = network.state
-    system.OUTPUTS.delete(state, 4)
+    system.LINKS.delete(state, 0)
     assert system.beacon(state, 3, b"draw", b"x") is None
