@@ -29,7 +29,7 @@ import mpmath
 import numpy as np
 import torch
 from rich.progress import Progress as Bar
-from rich.progress import TimeRemainingColumn
+from rich.progress import ProgressColumn, TimeRemainingColumn
 
 from bench.report import Progress, Report, Table, silent
 from ml import numpy_math
@@ -67,7 +67,8 @@ def _relative(y: Array, bits: int) -> tuple[Array, Array]:
 
 def _phi(x: Array) -> Array:
     """The normal distribution function."""
-    return 0.5 * torch.special.erfc(torch.from_numpy(x * -(0.5**0.5))).numpy()
+    value: Array = 0.5 * torch.special.erfc(torch.from_numpy(x * -(0.5**0.5))).numpy()
+    return value
 
 
 def _gelu(x: Array) -> tuple[Array, Array]:
@@ -288,7 +289,11 @@ def _work(
     todo: list[tuple[str, int]], total: int, processes: int, progress: Progress
 ) -> Iterator[tuple[str, int, Count]]:
     """Results of the chunks in order, from several processes, under a progress bar (unless nobody looks)."""
-    columns = (*Bar.get_default_columns()[:3], TimeRemainingColumn(), "{task.fields[wrong]} wrong")
+    columns: tuple[str | ProgressColumn, ...] = (
+        *Bar.get_default_columns()[:3],
+        TimeRemainingColumn(),
+        "{task.fields[wrong]} wrong",
+    )
     context = multiprocessing.get_context("spawn")
     with (
         Bar(*columns, disable=progress is silent) as bar,
