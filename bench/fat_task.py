@@ -195,7 +195,7 @@ def put_board(state: State, name: bytes, phase: str, statuses: tuple[str, ...]) 
         if audit.status != "replaced":
             put_worker(state, audit.verifier, workers.VERIFIER, (*other_jobs(40), name))
     window = FINALIZED + 100 if phase == "window" else 0
-    proofs.AUDITS.put(state, name, proofs.Board(1, phase, audits, NUMBER - 10, FINALIZED - 50, window, 0))
+    proofs.AUDITS.put(state, name, proofs.Board(1, phase, audits, NUMBER - 10, FINALIZED - 50, window, 0, 0))
 
 
 def _audit(name: bytes, number: int, status: str) -> proofs.Audit:

@@ -180,7 +180,7 @@ def due_appointment(name: bytes, status: str) -> Action:
         assert board is not None
         audits = tuple(one if one.status != status else _overdue(one) for one in board.audits)
         kept = audits[:56] if status == "searching" else audits
-        changed = type(board)(1, board.phase, kept, NUMBER - 10, board.searched, min(board.window, FINALIZED), 0)
+        changed = type(board)(1, board.phase, kept, NUMBER - 10, board.searched, min(board.window, FINALIZED), 0, 0)
         proofs.AUDITS.put(ctx.state, name, changed)
         place = NUMBER - 10 if status == "searching" else fat.BOARD - 1
         queue.cursor.put(ctx.state, type(queue.cursor.default)(ctx.finalized, 0))

@@ -51,7 +51,7 @@ class Auditor:
         return same
 
     def open_dispute(self, name: bytes, segment: int) -> None:
-        """Challenge a segment on chain."""
+        """Follow up this verifier's failed verdict."""
         self.session.call("disputes", disputes.Open(name, segment))
         self.session.journal.event("dispute_opened", task=name.hex(), segment=segment)
 

@@ -1,7 +1,8 @@
 """The whistleblower: re-runs what verifiers passed, and disputes what they should not have.
 
-It looks at tasks in their challenge window, replays the segments that were audited and some that were not, and reports
-what it finds. It needs no registration: the bond of a dispute is all that it stakes.
+It looks at tasks in their challenge window, in an order of its own, replays the segments that were audited and some that
+were not, and challenges what it finds: committed first, revealed when that is final. It needs no registration: the bond
+of a dispute is all that it stakes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from ml.workers.auditing import Auditor
+from ml.workers.challenging import commit_challenge, reveal_challenges
 from ml.workers.session import Session
 from runtime.pallets import proofs, tasks
 from runtime.pallets.proofs import Board, Proof
@@ -31,7 +33,7 @@ class Whistleblower:
     def turn(self) -> bool:
         """Begin to check proofs, and to move in disputes."""
         live: set[bytes] = set()
-        for name, task in self.session.chain.items(tasks.TASKS):
+        for name, task in sorted(self.session.chain.items(tasks.TASKS), key=self._order):
             if task.status not in LIVE:
                 continue
             live.add(name)
@@ -41,6 +43,10 @@ class Whistleblower:
         self.auditor.forget(live)
         self.session.room.hold(live)
         return False
+
+    def _order(self, item: tuple[bytes, Task]) -> bytes:
+        """A random order that only this account knows, so that no proof can hide behind others."""
+        return hash_tagged(b"solvent:recheck", self.session.seed + b"order" + item[0])
 
     def _work(self, name: bytes) -> bool:
         task: Task | None = self.session.chain.read(tasks.TASKS, name)
@@ -57,6 +63,8 @@ class Whistleblower:
         if self._may_check(name, task) and board.phase == WINDOW:
             self._check(name, task, board, proof)
             return True
+        if board.commitments and reveal_challenges(self.session, name, task):
+            return True
         return self.auditor.play(name, task.spec, proof)
 
     def _may_check(self, name: bytes, task: Task) -> bool:
@@ -64,14 +72,14 @@ class Whistleblower:
         return not mine and (name, task.attempt) not in self._checked
 
     def _check(self, name: bytes, task: Task, board: Board, proof: Proof) -> None:
-        """Re-run the audited segments of a proof in its window, and random others; dispute the first that differs."""
+        """Re-run the audited segments of a proof in its window, and random others; challenge the first that differs."""
         audited = sorted({segment for audit in board.audits for segment in audit.segments})
         segments = [*audited, *self._others(name, task, audited)]
         self.session.journal.event("recheck", task=name.hex(), audited=audited, segments=segments)
         wrong = [segment for segment in segments if not self.auditor.holds(name, task.spec, proof, segment)]
         self.session.journal.event("finding", task=name.hex(), segments=segments, wrong=wrong, confirmed=not wrong)
         if wrong:
-            self.auditor.open_dispute(name, wrong[0])
+            commit_challenge(self.session, name, task.attempt, wrong[0])
         self._checked.add((name, task.attempt))
 
     def _others(self, name: bytes, task: Task, audited: list[int]) -> list[int]:

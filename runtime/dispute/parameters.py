@@ -14,6 +14,8 @@ class DisputeParameters(Record):
     """What every challenger puts up for the defender's fees, besides what the defender's replay costs."""
     replay_share: U32
     """Parts of the replay of the disputed segment, at the task's price, that the bond covers too."""
+    reveal_blocks: U63
+    """From the commitment to a challenge until it must be revealed."""
     clock_blocks: U63
     """What each party has for all its moves together, before replays are counted."""
     gas_per_block: U63
@@ -27,6 +29,7 @@ class DisputeParameters(Record):
 DEV_DISPUTES = DisputeParameters(
     bond=10**9,
     replay_share=PARTS,
+    reveal_blocks=60,
     clock_blocks=600,
     gas_per_block=1_000_000,
     timeouts_per_block=8,
@@ -34,5 +37,5 @@ DEV_DISPUTES = DisputeParameters(
 )
 """For a private chain, whose blocks are sealed as fast as extrinsics arrive."""
 
-LIVE_DISPUTES = replace(DEV_DISPUTES, bond=100 * 10**9, clock_blocks=1_800)
+LIVE_DISPUTES = replace(DEV_DISPUTES, bond=100 * 10**9, reveal_blocks=300, clock_blocks=1_800)
 """Among strangers, with blocks of two seconds: each party has an hour for all its moves, and losing costs something."""

@@ -13,7 +13,7 @@ from tests.support.chain import account
 
 
 def test_the_late_end_of_an_old_dispute_does_not_end_the_same_challengers_dispute_of_the_next_proof() -> None:
-    court = Court(cancellations_at_once=1)
+    court = Court(cancellations_at_once=1, clock_blocks=400)
     court.open(ALICE)
     crowd = [*(f"//Verifier{number}" for number in (3, 4, 5)), *(f"//Solver{number}" for number in range(2, 8))]
     for segment in (0, 1, 2):
@@ -48,8 +48,8 @@ class EarlyCourt(Court):
 def test_a_challenger_that_is_drawn_as_verifier_later_need_not_dispute_the_same_segment_twice() -> None:
     court = EarlyCourt(clock_blocks=200)
     (spare,) = set(VERIFIERS[:3]) - set(court.auditors())
-    for segment in range(3):
-        court.open(spare, segment)
+    court.author(*[(spare, court.commitment(spare, segment)) for segment in range(3)])
+    court.author(*[(spare, court.revelation(segment, 3 - segment)) for segment in range(3)])
     for _ in range(8):
         if spare not in court.auditors("drawn"):
             court.skip(1)
@@ -66,8 +66,8 @@ def test_a_challenger_that_is_drawn_as_verifier_later_need_not_dispute_the_same_
 
 def test_openings_about_proofs_that_are_settled_get_no_room_that_is_kept_for_disputes() -> None:
     court = Court(HONEST)
-    opening = disputes.Open(court.task, 2)
-    definition = disputes.PALLET.calls["open"]
+    opening = court.commitment()
+    definition = disputes.PALLET.calls["commit"]
     assert definition.is_operational(court.state, account(ALICE), opening)
     court.skip(court.board.window - court.number + 3)
     assert court.record.status == "settled"
@@ -80,8 +80,9 @@ def test_the_bookkeeping_of_a_crowd_of_disputes_is_as_small_as_that_of_one() -> 
     court = Court(cancellations_at_once=2)
     crowd = [suri for suri in (*SOLVERS, *VERIFIERS, ALICE) if suri not in (court.solver, *court.auditors())]
     for who in crowd:
-        court.author(*[(who, disputes.Open(court.task, segment)) for segment in (2, 0, 1)])
-    count = disputes.NEXT.get(court.state)
+        court.author(*[(who, court.commitment(who, segment)) for segment in (2, 0, 1)])
+        court.author(*[(who, court.revelation(segment, 3 - place)) for place, segment in enumerate((2, 0, 1))])
+    count: int = disputes.NEXT.get(court.state)
     assert count == 3 * len(crowd) > 30
     values = [one for one in disputes.PALLET.storage.values() if isinstance(one, Map) and one is not disputes.GAMES]
     prefixes = [one.prefix for one in values]

@@ -7,7 +7,7 @@ import pytest
 from runtime.codec import encode
 from runtime.errors import InvalidExtrinsic, ProgramError
 from runtime.executive import apply_extrinsic
-from runtime.pallets import disputes, proofs, system, tasks, workers
+from runtime.pallets import proofs, system, tasks, workers
 from runtime.pallets.tasks.programs import ProgramCache
 from runtime.pallets.tasks.spec import _compare_layouts
 from runtime.vm.types import TensorType
@@ -57,17 +57,19 @@ def test_a_block_counts_the_check_of_every_program_that_its_disputes_are_about()
     """A node that has just started checks each program anew: blocks must not hold more of that than it has time for."""
     court = Court(HONEST)
     train, init = len(encode(training_program())), len(encode(init_program()))
+    challenges = ((ALICE, 2), (BOB, 1), (VERIFIERS[5], 0))
+    court.author(*[(who, court.commitment(who, segment)) for who, segment in challenges])
     ctx = court.start_block()
 
-    def weigh_opening(who: str, segment: int) -> int:
-        before = ctx.weight
-        receipt = apply_extrinsic(ctx, court.sign(who, disputes.Open(court.task, segment)))
+    def weigh_opening(number: int) -> int:
+        (who, segment), before = challenges[number], ctx.weight
+        receipt = apply_extrinsic(ctx, court.sign(who, court.revelation(segment, 3 - number)))
         assert receipt.ok, receipt.error
         return ctx.weight - before - receipt.weight
 
-    assert weigh_opening(ALICE, 2) == tasks.check_weight(train) > 0
-    assert weigh_opening(BOB, 1) == 0, "it is the same program"
-    assert weigh_opening(VERIFIERS[5], 0) == tasks.check_weight(init)
+    assert weigh_opening(0) == tasks.check_weight(train) > 0
+    assert weigh_opening(1) == 0, "it is the same program"
+    assert weigh_opening(2) == tasks.check_weight(init)
     court.finish_block(ctx)
     ctx = court.start_block()
     before = ctx.weight
@@ -82,10 +84,10 @@ def test_a_move_about_a_large_program_leaves_no_room_for_others() -> None:
     court.open()
     turn = court.next_play()
     assert turn is not None
-    raws = [court.sign(*turn), court.sign(BOB, disputes.Open(court.task, 2))]
+    raws = [court.sign(*turn), court.sign(BOB, court.commitment(BOB))]
     stated = [
         compute_extrinsic_weight(len(raw), CALLS[f"disputes.{call}"])
-        for raw, call in zip(raws, ("play", "open"), strict=True)
+        for raw, call in zip(raws, ("play", "commit"), strict=True)
     ]
     ctx = court.start_block()
     ctx.weight = system.parameters(ctx.state).block.weight_limit - sum(stated)

@@ -40,7 +40,9 @@ def test_a_solver_in_a_long_training_still_answers_disputes_about_its_other_task
     object.__setattr__(solver.session, "jobs", runner)
     solver.turn()
     assert training.wait(SECONDS)
-    market.chain.chain.submit("//Mallory", disputes.Open(first, 1))
+    salt, mallory = bytes(32), account("//Mallory")
+    market.chain.chain.submit("//Mallory", disputes.Commit(first, disputes.commitment_of(first, 1, salt, mallory)))
+    market.chain.chain.submit("//Mallory", disputes.Reveal(0, 1, salt))
     for _ in range(4):
         solver.turn()
         runner.rest(SECONDS)

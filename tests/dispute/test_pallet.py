@@ -47,6 +47,7 @@ REAL = replace(
 more than the fees of a dispute."""
 HONEST, CHEAT = None, WrongOperand(1, 0, 2, 0, 1 << 26)
 ALICE, BOB = WHISTLEBLOWERS
+SALT = bytes(range(32))
 
 
 def job_of(segment: int, checkpoints: tuple[bytes, ...]) -> Any:
@@ -89,8 +90,17 @@ class Court(Market):
         return run(self.fault, self.segment)[0]
 
     def open(self, who: str = ALICE, segment: int = 2) -> int:
-        self.submit(who, disputes.Open(self.task, segment))
+        """Commit to a challenge and reveal it; returns the dispute's number."""
+        self.submit(who, self.commitment(who, segment))
+        self.submit(who, self.revelation(segment))
         return disputes.NEXT.get(self.state) - 1
+
+    def commitment(self, who: str = ALICE, segment: int = 2) -> disputes.Commit:
+        return disputes.Commit(self.task, disputes.commitment_of(self.task, segment, SALT, account(who)))
+
+    def revelation(self, segment: int = 2, before: int = 1) -> disputes.Reveal:
+        """Of the last commitment, or of one before it."""
+        return disputes.Reveal(disputes.NEXT_COMMITMENT.get(self.state) - before, segment, SALT)
 
     def dispute(self, number: int = 0) -> disputes.Dispute:
         found = disputes.DISPUTES.get(self.state, number)
@@ -134,7 +144,7 @@ def test_a_cheating_solver_loses_its_stake_to_the_challenger_and_the_task_return
     court = Court()
     number = court.open()
     opened = court.events(disputes.DisputeOpened)[0]
-    assert (opened.bond == disputes.bond_reason(0) and False) or opened.bond == court.dispute().bond
+    assert opened.bond == court.dispute().bond
     assert balances.held(court.state, account(ALICE), disputes.bond_reason(number)) == opened.bond
     moves = court.play()
     event = decided(court)
@@ -231,16 +241,22 @@ def test_the_whole_descent_can_be_read_from_the_chain() -> None:
 def test_an_opening_is_refused_to_those_who_may_not() -> None:
     court = Court()
     court.reject(court.solver, disputes.Open(court.task, 2), "DefendsItself")
-    court.reject(SUBMITTER, disputes.Open(court.task, 2), "RoleConflict")
+    court.reject(ALICE, disputes.Open(court.task, 2), "CommitFirst")
+    court.reject(court.auditors()[0], disputes.Open(court.task, 2), "RoleConflict")
     court.reject(ALICE, disputes.Open(bytes(32), 2), "UnknownTask")
-    court.reject(ALICE, disputes.Open(court.task, 3), "UnknownSegment")
+    for suri in (court.solver, SUBMITTER, court.auditors()[0]):
+        court.reject(suri, court.commitment(suri), "RoleConflict")
+    court.reject(ALICE, disputes.Commit(bytes(32), bytes(32)), "UnknownTask")
+    court.submit(ALICE, court.commitment(segment=3))
+    court.reject(ALICE, court.revelation(3), "UnknownSegment")
     court.open()
-    court.reject(ALICE, disputes.Open(court.task, 2), "AlreadyDisputed")
+    court.submit(ALICE, court.commitment())
+    court.reject(ALICE, court.revelation(), "AlreadyDisputed")
 
 
 def test_a_challenger_without_the_bond_is_refused() -> None:
     court = Court(bond=2_000 * TOKEN)
-    court.reject(ALICE, disputes.Open(court.task, 2), "InsufficientBalance")
+    court.reject(ALICE, court.commitment(), "InsufficientBalance")
 
 
 def test_illegal_moves_leave_no_trace() -> None:
@@ -289,7 +305,7 @@ def test_a_window_that_ends_during_a_dispute_waits_for_its_verdict() -> None:
     court.open()
     court.play(moves=2)
     court.skip(court.board.window - court.number + 5)
-    court.reject(BOB, disputes.Open(court.task, 2), "WindowClosed")
+    court.reject(BOB, court.commitment(BOB), "WindowClosed")
     assert court.record.status == "disputed"
     court.play()
     assert decided(court).winner == "challenger"

@@ -67,7 +67,11 @@ def open_dispute(ctx: Context, origin: bytes, args: Open) -> None:
 
 @PALLET.call(weight=1_000)
 def win(ctx: Context, origin: bytes, args: Win) -> None:
-    ctx.deposit(Rewarded(proofs.on_challenger_won(ctx, args.task, args.segment, args.challenger, args.by_silence)))
+    ctx.deposit(
+        Rewarded(
+            proofs.on_challenger_won(ctx, args.task, args.segment, args.challenger, args.challenger, args.by_silence)
+        )
+    )
     for segment, challenger in args.others:
         proofs.on_dispute_cancelled(ctx, args.task, segment, challenger)
 

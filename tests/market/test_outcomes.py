@@ -116,7 +116,15 @@ def test_a_whistleblower_wins_half_the_stake_and_the_rest_repays_the_audits() ->
     taken = stake + len(guilty) * estimate.verifier_lock
     to_treasury = taken - reward - sum(repaid.values())
     voided = proofs.ProofVoided(
-        market.task, account(solver), segment, account(ANNA), taken, reward, sum(repaid.values()), to_treasury
+        market.task,
+        account(solver),
+        segment,
+        account(ANNA),
+        account(ANNA),
+        taken,
+        reward,
+        sum(repaid.values()),
+        to_treasury,
     )
     assert market.events(proofs.ProofVoided) == [voided]
     fees = sum(event.treasury_amount for event in market.events(treasury.FeesDistributed))

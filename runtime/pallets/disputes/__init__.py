@@ -5,16 +5,18 @@ play moves in turn. Each has a *clock*: a budget of finalized blocks, which grow
 takes a replay. An empty clock loses. A challenger who wins voids the proof, and every other dispute about it ends with
 its bond returned; one who loses pays the bond to the defender, and clears nothing for anybody else.
 
-`storage` is what is kept, `lines` lists what is open, `calls` is what people do, `clocks` keeps time, and `outcome`
-says how disputes end.
+`storage` is what is kept, `lines` lists what is open and `claimants` who is rewarded; `opening` is how people begin a
+dispute, `calls` how they play it, `clocks` keeps time, and `outcome` says how disputes end.
 """
 
-from runtime.pallets.disputes.calls import Open, Play, compute_bond, is_turn_of
+from runtime.pallets.disputes.calls import Play, is_turn_of
 from runtime.pallets.disputes.lines import walk
+from runtime.pallets.disputes.opening import Commit, Open, Reveal, commitment_of, process_commitments
 from runtime.pallets.disputes.outcome import process_timeouts, require_open
 from runtime.pallets.disputes.storage import (
     CANCELLED,
     CHALLENGER_WON,
+    COMMITMENTS,
     DEFENDER_WON,
     DISPUTES,
     GAMES,
@@ -22,9 +24,13 @@ from runtime.pallets.disputes.storage import (
     LINKS,
     MOVES,
     NEXT,
+    NEXT_COMMITMENT,
     OPEN,
     PALLET,
     VERDICTS,
+    Commitment,
+    CommitmentEnded,
+    CommitmentMade,
     Dispute,
     DisputeCancelled,
     DisputeDecided,
@@ -34,12 +40,14 @@ from runtime.pallets.disputes.storage import (
     LoggedMove,
     MovePlayed,
     bond_reason,
+    commitment_reason,
     parameters,
 )
 
 __all__ = [
     "CANCELLED",
     "CHALLENGER_WON",
+    "COMMITMENTS",
     "DEFENDER_WON",
     "DISPUTES",
     "GAMES",
@@ -47,9 +55,14 @@ __all__ = [
     "LINKS",
     "MOVES",
     "NEXT",
+    "NEXT_COMMITMENT",
     "OPEN",
     "PALLET",
     "VERDICTS",
+    "Commit",
+    "Commitment",
+    "CommitmentEnded",
+    "CommitmentMade",
     "Dispute",
     "DisputeCancelled",
     "DisputeDecided",
@@ -60,10 +73,13 @@ __all__ = [
     "MovePlayed",
     "Open",
     "Play",
+    "Reveal",
     "bond_reason",
-    "compute_bond",
+    "commitment_of",
+    "commitment_reason",
     "is_turn_of",
     "parameters",
+    "process_commitments",
     "process_timeouts",
     "require_open",
     "walk",

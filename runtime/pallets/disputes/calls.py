@@ -1,43 +1,28 @@
-"""What people do in disputes: open one, and play moves."""
+"""What people do in disputes that are open: play moves."""
 
 from __future__ import annotations
 
-from runtime.codec import U32, U63, AccountId, Hash, Record, encode, replace
-from runtime.dispute.game import apply_move, open_game, turn
+from runtime.codec import U32, U63, AccountId, Record, encode, replace
+from runtime.dispute.game import apply_move, turn
 from runtime.dispute.moves import Move, OpenOperand, OpenValue, Party, PostGroup
 from runtime.dispute.records import Cursor, Game, Verdict
-from runtime.market_parameters import parts_of
 from runtime.pallet import Context
-from runtime.pallets import balances, proofs, tasks
-from runtime.pallets.disputes.clocks import due_gas, put_waiting, replay_blocks, start_clock, stop_clock
-from runtime.pallets.disputes.lines import join
+from runtime.pallets import tasks
+from runtime.pallets.disputes.clocks import put_waiting, replay_blocks, start_clock, stop_clock
 from runtime.pallets.disputes.outcome import require_open, resolve
 from runtime.pallets.disputes.storage import (
     DISPUTES,
     MOVES,
-    NEXT,
-    OPEN,
     PALLET,
     ClockEmpty,
-    DefendsItself,
     Dispute,
-    DisputeOpened,
     LoggedMove,
     MovePlayed,
     NotAParty,
     StaleMove,
-    bond_reason,
-    parameters,
 )
 from runtime.state import State
 from runtime.weights import CALLS
-
-
-class Open(Record):
-    """Dispute segment ``segment`` of the proof of ``task`` (0 is the initialisation)."""
-
-    task: Hash
-    segment: U32
 
 
 class Play(Record):
@@ -46,13 +31,6 @@ class Play(Record):
     dispute: U63
     number: U32
     move: Move
-
-
-def may_open(state: State, origin: bytes, args: Open) -> bool:
-    """Whether an opening may use the reserved share of a block: from somebody with a bond, about a proof at stake."""
-    board = proofs.AUDITS.get(state, args.task)
-    at_stake = board is not None and proofs.is_live(board)
-    return at_stake and balances.spendable(state, origin) >= parameters(state).bond
 
 
 def may_play(state: State, origin: bytes, args: Play) -> bool:
@@ -65,42 +43,6 @@ def weigh_play(args: Play) -> int:
     """Groups and openings execute operations and may end the game; the others hash a bounded number of nodes."""
     decides = isinstance(args.move, PostGroup | OpenOperand | OpenValue)
     return CALLS["disputes.play"] + (CALLS["disputes.play.group"] if decides else 0)
-
-
-@PALLET.call(weight=CALLS["disputes.open"], operational=may_open, name="open")
-def call_open(ctx: Context, origin: AccountId, args: Open) -> None:
-    """Open a dispute: hold the bond, start the defender's clock. Anyone but the solver who may challenge the proof."""
-    task = tasks.require_task(ctx.state, args.task)
-    if origin == task.solver:
-        raise DefendsItself(f"{origin.hex()} made the claim")
-    limits = parameters(ctx.state)
-    game = open_game(proofs.on_dispute_opened(ctx, args.task, args.segment, origin))
-    number = NEXT.get(ctx.state)
-    bond = compute_bond(ctx, task.price, game)
-    balances.hold(ctx, origin, bond_reason(number), bond)
-    blocks = limits.clock_blocks + replay_blocks(ctx, game)
-    dispute = Dispute(
-        task=args.task,
-        attempt=task.attempt,
-        segment=args.segment,
-        challenger=origin,
-        defender=task.solver,
-        bond=bond,
-        status=OPEN,
-        opened=ctx.number,
-        moves=0,
-        waits_for=turn(game),
-        defender_blocks=blocks,
-        challenger_blocks=blocks,
-        since=ctx.finalized,
-        deadline=ctx.finalized + blocks,
-        ended=0,
-        reward=0,
-    )
-    NEXT.put(ctx.state, number + 1)
-    join(ctx.state, args.task, task.attempt, number)
-    put_waiting(ctx.state, number, dispute, game)
-    ctx.deposit(DisputeOpened(number, args.task, args.segment, origin, task.solver, bond, ctx.finalized + blocks))
 
 
 @PALLET.call(weight=weigh_play, operational=may_play)
@@ -129,13 +71,6 @@ def is_turn_of(dispute: Dispute, who: bytes) -> bool:
     if dispute.waits_for == Party.DEFENDER:
         return who == dispute.defender
     return dispute.waits_for == Party.CHALLENGER and who == dispute.challenger
-
-
-def compute_bond(ctx: Context, price: int, game: Game) -> int:
-    """What a challenger puts up: fees, and the defender's replay of the segment at the task's price per unit of gas."""
-    limits = parameters(ctx.state)
-    replay = price * due_gas(ctx, game)
-    return limits.bond + parts_of(replay, limits.replay_share)
 
 
 def party_of(dispute: Dispute, who: bytes) -> Party:

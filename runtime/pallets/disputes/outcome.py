@@ -10,12 +10,14 @@ from runtime.dispute.moves import Party
 from runtime.dispute.records import Evidence, Game, Reason, Verdict
 from runtime.pallet import Context, InvariantBroken
 from runtime.pallets import balances, proofs
+from runtime.pallets.disputes.claimants import first_claimant, remove_claimant
 from runtime.pallets.disputes.clocks import stop_clock
 from runtime.pallets.disputes.lines import END, dissolve, leave, take_first, walk
 from runtime.pallets.disputes.storage import (
     CANCELLATIONS,
     CANCELLED,
     CHALLENGER_WON,
+    CLAIMANTS,
     DEFENDER_WON,
     DISPUTES,
     GAMES,
@@ -27,6 +29,7 @@ from runtime.pallets.disputes.storage import (
     VERDICTS,
     Dispute,
     DisputeCancelled,
+    Disputed,
     DisputeDecided,
     DisputeEnded,
     Line,
@@ -89,17 +92,21 @@ def resolve(ctx: Context, number: int, dispute: Dispute, verdict: Verdict) -> No
     GAMES.delete(ctx.state, number)
     leave(ctx.state, dispute.task, number)
     VERDICTS.put(ctx.state, number, verdict)
-    reward = 0
+    reward, rewarded = 0, b""
     where = (dispute.task, dispute.segment, dispute.challenger)
     if verdict.winner is Party.CHALLENGER:
         balances.release(ctx, dispute.challenger, bond_reason(number), dispute.bond)
-        reward = proofs.on_challenger_won(ctx, *where, by_silence=verdict.reason is Reason.SILENCE)
+        first = DISPUTES.get(ctx.state, first_claimant(ctx.state, dispute, number)) or dispute
+        rewarded = first.challenger
+        reward = proofs.on_challenger_won(ctx, *where, rewarded, by_silence=verdict.reason is Reason.SILENCE)
     else:
         balances.move_held(ctx, dispute.challenger, bond_reason(number), dispute.defender, dispute.bond)
         proofs.on_challenger_lost(ctx, *where)
+    remove_claimant(ctx.state, dispute, number)
     won = verdict.winner is Party.CHALLENGER
     status = CHALLENGER_WON if won else DEFENDER_WON
-    DISPUTES.put(ctx.state, number, replace(dispute, status=status, waits_for="", ended=ctx.number, reward=reward))
+    ended = replace(dispute, status=status, waits_for="", ended=ctx.number, rewarded=rewarded, reward=reward)
+    DISPUTES.put(ctx.state, number, ended)
     ctx.deposit(
         DisputeDecided(
             dispute=number,
@@ -111,6 +118,7 @@ def resolve(ctx: Context, number: int, dispute: Dispute, verdict: Verdict) -> No
             reason=verdict.reason,
             evidence=verdict.evidence,
             trail=verdict.trail,
+            rewarded=rewarded,
             reward=reward,
             bond=0 if won else dispute.bond,
         )
@@ -138,6 +146,7 @@ def _cancel(ctx: Context, number: int) -> None:
     assert dispute is not None
     GAMES.delete(ctx.state, number)
     balances.release(ctx, dispute.challenger, bond_reason(number), dispute.bond)
+    remove_claimant(ctx.state, dispute, number)
     proofs.on_proof_voided(ctx, dispute.task, dispute.segment, dispute.challenger)
     DISPUTES.put(ctx.state, number, replace(dispute, status=CANCELLED, waits_for="", ended=ctx.number))
     ctx.deposit(DisputeCancelled(number, dispute.task, dispute.segment, dispute.challenger, dispute.bond))
@@ -169,5 +178,8 @@ def check(state: State) -> None:
         held = balances.held(state, dispute.challenger, bond_reason(number))
         if held != (dispute.bond if is_open else 0):
             raise InvariantBroken(f"dispute {number} is {dispute.status} and holds {held} of a bond of {dispute.bond}")
+        claimants = CLAIMANTS.get(state, Disputed(dispute.task, dispute.attempt, dispute.segment)) or ()
+        if not is_open and any(one.dispute == number for one in claimants):
+            raise InvariantBroken(f"dispute {number} is {dispute.status}, but would still be rewarded")
         if number in listed and (number, dispute.moves) not in running:
             raise InvariantBroken(f"the clock of dispute {number} does not run")

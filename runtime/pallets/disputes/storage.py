@@ -25,8 +25,9 @@ class Dispute(Record):
     ``challenger_blocks`` are left on the clocks.
 
     ``waits_for`` is ``defender`` or ``challenger``, or empty at the end; that party's clock runs since finalized height
-    ``since`` and is empty at ``deadline``. ``ended`` is the block it ended in, 0 while it is open; ``reward`` is what a
-    winning challenger received.
+    ``since`` and is empty at ``deadline``. ``committed`` is the block in which the challenger committed to the dispute.
+    ``ended`` is the block it ended in, 0 while it is open. If the challenger won, ``rewarded`` received ``reward``: the
+    earliest that had committed to this challenge.
     """
 
     task: Hash
@@ -36,6 +37,7 @@ class Dispute(Record):
     defender: AccountId
     bond: U63
     status: str
+    committed: U63
     opened: U63
     moves: U32
     waits_for: str
@@ -44,7 +46,41 @@ class Dispute(Record):
     since: U63
     deadline: U63
     ended: U63
+    rewarded: bytes
     reward: U63
+
+
+class Commitment(Record):
+    """A challenge of the proof of an ``attempt`` that nobody can read yet; ``bond`` is held until ``deadline``."""
+
+    task: Hash
+    attempt: U32
+    challenger: AccountId
+    commitment: Hash
+    bond: U63
+    block: U63
+    deadline: U63
+
+
+class NotRevealed(Record):
+    """A deadline: that commitment must be revealed by then."""
+
+    number: U63
+
+
+class Disputed(Record):
+    """A claim: one segment of the proof of an attempt."""
+
+    task: Hash
+    attempt: U32
+    segment: U32
+
+
+class Claimant(Record):
+    """An open dispute, and the block in which its challenger committed to it."""
+
+    committed: U63
+    dispute: U63
 
 
 class LoggedMove(Record):
@@ -98,6 +134,12 @@ GAMES: Map[int, Game] = PALLET.map("games", U63, Game)
 VERDICTS: Map[int, Verdict] = PALLET.map("verdicts", U63, Verdict)
 MOVES: Map[tuple[int, int], LoggedMove] = PALLET.map("moves", tuple[U63, U32], LoggedMove)
 """(dispute, number from 0) -> the move, for whoever wants to draw the descent."""
+NEXT_COMMITMENT = PALLET.value("next_commitment", U63, 0)
+"""The number of the next commitment."""
+COMMITMENTS: Map[int, Commitment] = PALLET.map("commitments", U63, Commitment)
+CLAIMANTS: Map[Disputed, tuple[Claimant, ...]] = PALLET.map("claimants", Disputed, tuple[Claimant, ...])
+"""The first open disputes about a claim, the earliest committed one first."""
+REVELATIONS: DeadlineQueue[NotRevealed] = DeadlineQueue(PALLET, "revelations", NotRevealed)
 LINES: Map[bytes, Line] = PALLET.map("lines", Hash, Line)
 """Task -> the line of open disputes about the proof that stands, in the order of their opening (see `lines`)."""
 LINKS: Map[int, Link] = PALLET.map("links", U63, Link)
@@ -107,6 +149,29 @@ CANCELLATIONS: DeadlineQueue[Pointless] = DeadlineQueue(PALLET, "cancellations",
 """Disputes about a voided claim that no block had room to cancel yet."""
 
 # --- events
+
+
+@PALLET.event
+class CommitmentMade(Record):
+    """Somebody committed to a challenge with ``bond``, and must reveal it before finalized height ``deadline``."""
+
+    number: U63
+    task: Hash
+    challenger: AccountId
+    bond: U63
+    deadline: U63
+
+
+@PALLET.event
+class CommitmentEnded(Record):
+    """A commitment was ``revealed`` (the dispute holds a bond of its own), ``forfeited`` to the treasury, or
+    ``returned``, because the proof it was about is gone."""
+
+    number: U63
+    task: Hash
+    challenger: AccountId
+    how: str
+    bond: U63
 
 
 @PALLET.event
@@ -145,7 +210,8 @@ class MovePlayed(Record):
 
 @PALLET.event
 class DisputeDecided(Record):
-    """A dispute ended. A winning challenger received ``reward`` of the slash, a losing one paid its ``bond``."""
+    """A dispute ended. If the challenger won, ``rewarded``, who was the first to commit to it, received ``reward`` of
+    the slash; a losing challenger paid its ``bond``."""
 
     dispute: U63
     task: Hash
@@ -156,6 +222,7 @@ class DisputeDecided(Record):
     reason: str
     evidence: Evidence
     trail: tuple[Descent, ...]
+    rewarded: bytes
     reward: U63
     bond: U63
 
@@ -202,6 +269,21 @@ class DefendsItself(DispatchError):
 
 
 @PALLET.error
+class UnknownCommitment(DispatchError):
+    """The account made no commitment of this number, or it is over."""
+
+
+@PALLET.error
+class WrongRevelation(DispatchError):
+    """Segment and salt do not hash to the commitment."""
+
+
+@PALLET.error
+class NotFinalYet(DispatchError):
+    """A fork could still undo the commitment: reveal it once its block is final."""
+
+
+@PALLET.error
 class StaleMove(DispatchError):
     """The move answers another position: it was sent twice, or the game went on."""
 
@@ -212,6 +294,11 @@ class StaleMove(DispatchError):
 def parameters(state: State) -> DisputeParameters:
     """The figures of the game on this network."""
     return system.parameters(state).disputes
+
+
+def commitment_reason(number: int) -> bytes:
+    """The reason under which the bond of a commitment is held."""
+    return b"commit:" + number.to_bytes(8, "big")
 
 
 def bond_reason(number: int) -> bytes:

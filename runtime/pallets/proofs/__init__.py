@@ -11,10 +11,13 @@ from runtime.pallets.proofs.calls import AcceptAudit, RegisterProof, SubmitVerdi
 from runtime.pallets.proofs.challenges import (
     on_challenger_lost,
     on_challenger_won,
+    on_commitment,
+    on_commitment_ended,
     on_dispute_cancelled,
     on_dispute_opened,
     on_proof_voided,
     segment_claim,
+    verdict_block,
 )
 from runtime.pallets.proofs.draw import audit_segments, draw_commitment, draw_randomness, draw_segments
 from runtime.pallets.proofs.storage import (
@@ -31,6 +34,7 @@ from runtime.pallets.proofs.storage import (
     BadVerdict,
     Board,
     ClaimDisputed,
+    CommitFirst,
     DisputeClosed,
     DisputeKey,
     NoProof,
@@ -67,6 +71,7 @@ __all__ = [
     "BadVerdict",
     "Board",
     "ClaimDisputed",
+    "CommitFirst",
     "DisputeClosed",
     "DisputeKey",
     "NoProof",
@@ -95,10 +100,13 @@ __all__ = [
     "is_live",
     "on_challenger_lost",
     "on_challenger_won",
+    "on_commitment",
+    "on_commitment_ended",
     "on_dispute_cancelled",
     "on_dispute_opened",
     "on_proof_voided",
     "process_appointments",
     "require_board",
     "segment_claim",
+    "verdict_block",
 ]

@@ -9,6 +9,7 @@ from runtime.pallets import system, tasks, workers
 from runtime.pallets.proofs.board import (
     advance,
     count_missing,
+    is_quiet,
     put_audit,
     refresh_status,
     replace_verifier,
@@ -55,7 +56,7 @@ def process_appointments(ctx: Context) -> None:
                 _search(ctx, item, task, board, market)
         elif item.status == WINDOW:
             proof = PROOFS.get(ctx.state, item.task)
-            if board.phase == WINDOW and board.disputes == 0 and proof is not None:
+            if board.phase == WINDOW and is_quiet(board) and board.window <= ctx.finalized and proof is not None:
                 settle(ctx, item.task, task, proof, board)
         elif board.phase in (SEARCHING, AUDITS_RUN):
             _attend(ctx, item, task, board, market)

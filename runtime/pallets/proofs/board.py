@@ -117,12 +117,23 @@ def advance(ctx: Context, name: bytes, task: Task, board: Board) -> Board:
     return opened
 
 
+def is_quiet(board: Board) -> bool:
+    """Whether nobody disputes the proof, or has committed to doing so."""
+    return board.disputes == 0 and board.commitments == 0
+
+
+def reconsider(ctx: Context, name: bytes, board: Board) -> None:
+    """Have a board looked at again whose window has ended and which only waited for disputes and commitments."""
+    if board.phase == WINDOW and is_quiet(board) and ctx.finalized >= board.window:
+        APPOINTMENTS.schedule(ctx.state, ctx.number, Appointment(name, board.attempt, 0, WINDOW))
+
+
 def close(ctx: Context, name: bytes, board: Board, phase: str, completed: bool = False) -> Board:
     """End a board: free every verifier's bond and store the last phase."""
     for audit in board.audits:
         if audit.status != REPLACED:
             workers.unlock(ctx, audit.verifier, name, completed=completed and audit.status == PASSED)
-    ended = replace(board, phase=phase, disputes=0)
+    ended = replace(board, phase=phase, disputes=0, commitments=0)
     AUDITS.put(ctx.state, name, ended)
     return ended
 

@@ -88,7 +88,7 @@ def register(ctx: Context, origin: AccountId, args: RegisterProof) -> None:
     figures = (task.attempt, wanted, args.checkpoints[-1], args.manifest)
     ctx.deposit(ProofRegistered(args.task, origin, *figures))
     tasks.set_status(ctx, task, "proved")
-    start_search(ctx, args.task, Board(task.attempt, SEARCHING, (), 0, 0, 0, 0))
+    start_search(ctx, args.task, Board(task.attempt, SEARCHING, (), 0, 0, 0, 0, 0))
 
 
 @PALLET.call(weight=CALLS["proofs.accept_audit"])

@@ -27,12 +27,12 @@ from runtime.pallets.proofs.board import (
     is_disputing,
     is_live,
     put_audit,
+    reconsider,
     refresh_status,
     replace_verifier,
     require_board,
 )
 from runtime.pallets.proofs.storage import (
-    APPOINTMENTS,
     AUDITS,
     DISPUTES,
     DISPUTING,
@@ -42,10 +42,10 @@ from runtime.pallets.proofs.storage import (
     VOIDED,
     WINDOW,
     AlreadyDisputed,
-    Appointment,
     Audit,
     Board,
     ClaimDisputed,
+    CommitFirst,
     DisputeClosed,
     DisputeKey,
     Proof,
@@ -55,11 +55,50 @@ from runtime.pallets.proofs.storage import (
     WindowClosed,
 )
 from runtime.pallets.tasks import Task
+from runtime.state import State
 from runtime.vm.job import Claim
 
 
-def on_dispute_opened(ctx: Context, task: bytes, segment: int, challenger: bytes) -> Claim:
-    """Count a dispute about a segment, audited or not, and return the solver's claim about it.
+def on_commitment(ctx: Context, name: bytes, challenger: bytes) -> tuple[Task, Board]:
+    """Count a challenge that somebody commits to, in the window or before. Raises `NoProof`, `WindowClosed`, or
+    `RoleConflict` for submitter, solvers and verifiers of this proof."""
+    task, _, board = require_board(ctx.state, name)
+    _require_window(ctx, board)
+    if find_audit(board, challenger) is not None or challenger in (task.submitter, task.solver, *task.excluded):
+        raise RoleConflict("submitter, solvers and verifiers of a task cannot challenge it")
+    board = replace(board, commitments=board.commitments + 1)
+    AUDITS.put(ctx.state, name, board)
+    return task, board
+
+
+def on_commitment_ended(ctx: Context, name: bytes, attempt: int) -> None:
+    """A commitment was revealed, or will never be."""
+    board = AUDITS.get(ctx.state, name)
+    if board is None or board.attempt != attempt or not is_live(board):
+        return
+    board = replace(board, commitments=board.commitments - 1)
+    AUDITS.put(ctx.state, name, board)
+    reconsider(ctx, name, board)
+
+
+def verdict_block(state: State, name: bytes, verifier: bytes) -> int:
+    """The block that counts as the commitment of a verifier to what its verdict says. Raises `CommitFirst` for an
+    account that is no verifier of this proof."""
+    _, _, board = require_board(state, name)
+    place = find_audit(board, verifier)
+    if place is None:
+        raise CommitFirst("commit to the challenge, and reveal it once that is final")
+    return board.audits[place].accepted
+
+
+def _require_window(ctx: Context, board: Board) -> None:
+    if board.phase == WINDOW and ctx.finalized >= board.window:
+        raise WindowClosed(f"the window ended at {board.window}; block {ctx.finalized} is final")
+
+
+def on_dispute_opened(ctx: Context, task: bytes, segment: int, challenger: bytes, committed: bool = False) -> Claim:
+    """Count a dispute about a segment, audited or not, and return the solver's claim about it. A challenge that its
+    author had ``committed`` to in time may come when the window has ended.
 
     Raises `NoProof`, `UnknownSegment`, `WindowClosed`, `AlreadyDisputed`, or `RoleConflict` for submitter, solvers, and
     verifiers of this proof, save one whose verdict failed that segment: it must come here.
@@ -67,12 +106,12 @@ def on_dispute_opened(ctx: Context, task: bytes, segment: int, challenger: bytes
     found, proof, board = require_board(ctx.state, task)
     if segment >= len(proof.checkpoints):
         raise UnknownSegment(f"segment {segment}; the task has {len(proof.checkpoints)}")
-    if board.phase == WINDOW and ctx.finalized >= board.window:
-        raise WindowClosed(f"the window ended at {board.window}; block {ctx.finalized} is final")
+    if not committed:
+        _require_window(ctx, board)
     key = DisputeKey(task, segment, challenger)
     if DISPUTES.get(ctx.state, key) == board.attempt:
         raise AlreadyDisputed(f"segment {segment} of task {task.hex()}")
-    board = _take_up(ctx, task, found, board, segment, challenger)
+    board = _take_up(ctx, task, found, board, segment, challenger, committed)
     DISPUTES.put(ctx.state, key, board.attempt)
     board = replace(board, disputes=board.disputes + 1)
     AUDITS.put(ctx.state, task, board)
@@ -81,24 +120,31 @@ def on_dispute_opened(ctx: Context, task: bytes, segment: int, challenger: bytes
     return tasks.claim_of(found.spec, proof.checkpoints, segment)
 
 
-def _take_up(ctx: Context, name: bytes, task: Task, board: Board, segment: int, challenger: bytes) -> Board:
-    """Check the challenger's role; note that a verifier follows up its failed verdict."""
+def _take_up(
+    ctx: Context, name: bytes, task: Task, board: Board, segment: int, challenger: bytes, committed: bool
+) -> Board:
+    """Check the challenger's role; note that a verifier follows up its failed verdict. Somebody who had committed to a
+    challenge before it was drawn as a verifier may still go through with it."""
     place = find_audit(board, challenger)
+    if place is None and challenger in (task.submitter, task.solver, *task.excluded):
+        raise RoleConflict("submitter and solvers of a task cannot challenge it")
     if place is None:
-        if challenger in (task.submitter, task.solver, *task.excluded):
-            raise RoleConflict("submitter and solvers of a task cannot challenge it")
         return board
     audit = board.audits[place]
-    if audit.status not in (FAILED, DISPUTING) or segment not in audit.failed:
+    if audit.status in (FAILED, DISPUTING) and segment in audit.failed:
+        return put_audit(ctx, name, board, place, replace(audit, status=DISPUTING, deadline=0))
+    if not committed:
         raise RoleConflict(f"this verifier's audit is {audit.status} and did not fail segment {segment}")
-    return put_audit(ctx, name, board, place, replace(audit, status=DISPUTING, deadline=0))
+    return board
 
 
-def on_challenger_won(ctx: Context, task: bytes, segment: int, challenger: bytes, by_silence: bool = False) -> int:
+def on_challenger_won(
+    ctx: Context, task: bytes, segment: int, challenger: bytes, rewarded: bytes, by_silence: bool = False
+) -> int:
     """The solver lost a dispute about a segment: void the proof, slash, pay, and look for another solver.
 
-    ``by_silence``: the claim was not shown to be false, so no verifier is to blame. Returns the challenger's reward;
-    0 where the proof was voided already. The caller cancels the other disputes.
+    ``rewarded`` is who committed to the challenge first. ``by_silence``: the claim was not shown to be false, so no
+    verifier is to blame. Returns the reward, 0 where the proof was voided already. The caller cancels the others.
     """
     if not _close_key(ctx, task, segment, challenger):
         return 0
@@ -113,9 +159,9 @@ def on_challenger_won(ctx: Context, task: bytes, segment: int, challenger: bytes
     stake = workers.locked(ctx.state, found.solver, task)
     reward = stake // 2
     repaid = _share_out(stake - reward, owed)
-    workers.slash(ctx, found.solver, task, stake, [(challenger, reward), *repaid])
+    workers.slash(ctx, found.solver, task, stake, [(rewarded, reward), *repaid])
     found = tasks.note_slash(ctx, found, found.solver, workers.SOLVER, stake)
-    found = tasks.note_payment(ctx, found, challenger, "challenger", reward)
+    found = tasks.note_payment(ctx, found, rewarded, "challenger", reward)
     for verifier, amount in repaid:
         found = tasks.note_payment(ctx, found, verifier, "audit_repaid", amount)
     slashed = stake
@@ -125,10 +171,10 @@ def on_challenger_won(ctx: Context, task: bytes, segment: int, challenger: bytes
         slashed += taken
     back = sum(amount for _, amount in repaid)
     figures = (slashed, reward, back, slashed - reward - back)
-    ctx.deposit(ProofVoided(task, proof.solver, segment, challenger, *figures))
+    ctx.deposit(ProofVoided(task, proof.solver, segment, challenger, rewarded, *figures))
     if by_silence:
         board = _void_audits(board, segment)
-    _void(ctx, task, found, board, challenger, guilty)
+    _void(ctx, task, found, board, (challenger, rewarded), guilty)
     return reward
 
 
@@ -152,10 +198,12 @@ def is_contradicted(audit: Audit, segment: int) -> bool:
     return audit.status != REPLACED and segment in audit.segments and segment not in audit.failed
 
 
-def _void(ctx: Context, name: bytes, task: Task, board: Board, challenger: bytes, guilty: list[Audit]) -> None:
+def _void(
+    ctx: Context, name: bytes, task: Task, board: Board, challengers: tuple[bytes, ...], guilty: list[Audit]
+) -> None:
     """End the attempt. Whoever verified or challenged may not solve the next one; whoever was guilty does nothing."""
     close(ctx, name, board, VOID)
-    roles = [*(audit.verifier for audit in board.audits), challenger]
+    roles = [*(audit.verifier for audit in board.audits), *challengers]
     fresh = [account for account in dict.fromkeys(roles) if account not in task.reviewers]
     barred = (*task.excluded, *(audit.verifier for audit in guilty))
     left = replace(task, reviewers=(*task.reviewers, *fresh), excluded=barred)
@@ -199,8 +247,7 @@ def _on_closed(ctx: Context, name: bytes, segment: int, challenger: bytes, lost:
             audit = replace(board.audits[place], status=FAILED, deadline=deadline)
             board = put_audit(ctx, name, board, place, audit)
     task = refresh_status(ctx, task, board)
-    if board.phase == WINDOW and board.disputes == 0 and ctx.finalized >= board.window:
-        APPOINTMENTS.schedule(ctx.state, ctx.number, Appointment(name, board.attempt, 0, WINDOW))
+    reconsider(ctx, name, board)
     advance(ctx, name, task, board)
 
 

@@ -68,7 +68,8 @@ class Board(Record):
 
     ``phase``: ``searching`` for verifiers, ``auditing``, the challenge ``window`` until finalized height ``window``,
     then ``done``; ``void`` once a dispute was lost. ``since`` is the block whose beacon draws the next verifiers and
-    ``searched`` the height at which the search began. ``disputes`` counts the open ones.
+    ``searched`` the height at which the search began. ``disputes`` counts the open ones, and ``commitments`` the
+    challenges that somebody has committed to and not revealed yet.
     """
 
     attempt: U32
@@ -78,6 +79,7 @@ class Board(Record):
     searched: U63
     window: U63
     disputes: U32
+    commitments: U32
 
 
 class Appointment(Record):
@@ -213,13 +215,15 @@ class DisputeClosed(Record):
 
 @PALLET.event
 class ProofVoided(Record):
-    """The solver lost a dispute about a segment. Of ``slashed`` units the challenger received ``reward``, verifiers
-    ``audits_repaid`` for audits that the submitter will need again, and the treasury the rest."""
+    """The solver lost a dispute about a segment to ``challenger``. Of ``slashed`` units ``rewarded``, who had committed
+    to that challenge first, received ``reward``, verifiers ``audits_repaid`` for audits that the submitter will need
+    again, and the treasury the rest."""
 
     task: Hash
     solver: AccountId
     segment: U32
     challenger: AccountId
+    rewarded: AccountId
     slashed: U63
     reward: U63
     audits_repaid: U63
@@ -272,6 +276,11 @@ class WindowClosed(DispatchError):
 @PALLET.error
 class RoleConflict(DispatchError):
     """The account has another role on this task, which bars it from challenging this segment."""
+
+
+@PALLET.error
+class CommitFirst(DispatchError):
+    """Only a verifier that failed a segment opens its dispute at once; everybody else commits to a challenge first."""
 
 
 @PALLET.error
