@@ -8,7 +8,7 @@ from bench import fat_task as fat
 from bench.weighing import FINALIZED, NUMBER, Action, Case, World, account, call, give_held
 from bench.weight_disputes import moves
 from runtime.block import IMMORTAL, Call, sign_extrinsic
-from runtime.codec import encode
+from runtime.codec import encode, replace
 from runtime.crypto import public_key
 from runtime.executive import apply_extrinsic
 from runtime.pallet import Context
@@ -18,6 +18,7 @@ from runtime.pallets.tasks.programs import CACHE
 from runtime.pallets.tasks.storage import TURNS, Turn
 from runtime.pallets.workers.storage import MAXIMUM_CHUNKS
 from runtime.parameters import TOKEN
+from runtime.state import State
 from runtime.trees import hash_tagged
 from runtime.vm.program import Node
 
@@ -202,7 +203,21 @@ def opening(world: World) -> Iterator[Case]:
     name = board_of(world, 60, "window", ("passed",) * 8)
     for number in range(10**6, 10**6 + 64):
         world.write(lambda state, number=number: join(state, name, 1, number))  # type: ignore[misc]
-    yield Case("disputes.open", call(fat.CHALLENGER, disputes.Open(name, 5)))
+    committed = disputes.commitment_of(name, 5, fat.SECRET, fat.CHALLENGER)
+    yield Case("disputes.commit", call(fat.CHALLENGER, disputes.Commit(name, committed)))
+    failing = board_of(world, 61, "auditing", ("passed",) * 7 + ("failed",))
+    yield Case("disputes.open", call(fat.verifier(fat.BOARD - 1), disputes.Open(failing, 1)))
+
+    def prepare(state: State) -> None:
+        board = proofs.AUDITS.get(state, name)
+        assert board is not None
+        proofs.AUDITS.put(state, name, replace(board, commitments=1))
+        made = disputes.Commitment(name, 1, fat.CHALLENGER, committed, TOKEN, FINALIZED - 1, FINALIZED + 9)
+        disputes.COMMITMENTS.put(state, 7, made)
+        give_held(state, fat.CHALLENGER, 10**6 * TOKEN, {disputes.commitment_reason(7): TOKEN})
+
+    world.write(prepare)
+    yield Case("disputes.reveal", call(fat.CHALLENGER, disputes.Reveal(7, 5, fat.SECRET)))
 
 
 def all_cases(world: World) -> Iterator[Case]:

@@ -138,6 +138,7 @@ def put_record(state: State, name: bytes, number: int, challenger: bytes, game: 
         defender=fat.SOLVER,
         bond=DISPUTE_BOND,
         status="open",
+        committed=NUMBER - 11,
         opened=NUMBER - 40,
         moves=played,
         waits_for=turn(game),
@@ -146,6 +147,7 @@ def put_record(state: State, name: bytes, number: int, challenger: bytes, game: 
         since=FINALIZED - 1,
         deadline=FINALIZED + 600,
         ended=0,
+        rewarded=b"",
         reward=0,
     )
     disputes.DISPUTES.put(state, number, dispute)

@@ -18,11 +18,11 @@ CALLS = {
     "balances.transfer_all": 230_000,
     "balances.transfer_keep_alive": 210_000,
     "disputes.cancel": 720_000,
-    "disputes.commit": 2_500_000,  # set by hand
-    "disputes.open": 3_800_000,
+    "disputes.commit": 1_400_000,
+    "disputes.open": 4_100_000,
     "disputes.play": 1_800_000,
     "disputes.play.group": 27_000_000,
-    "disputes.reveal": 4_500_000,  # set by hand
+    "disputes.reveal": 4_000_000,
     "disputes.timeout": 22_000_000,
     "offences.report_equivocation": 1_000_000,  # set by hand
     "offences.report_equivocation.offender": 400_000,  # set by hand

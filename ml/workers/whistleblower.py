@@ -1,8 +1,8 @@
 """The whistleblower: re-runs what verifiers passed, and disputes what they should not have.
 
-It looks at tasks in their challenge window, in an order of its own, replays the segments that were audited and some that
-were not, and challenges what it finds: committed first, revealed when that is final. It needs no registration: the bond
-of a dispute is all that it stakes.
+It looks at tasks in their challenge window, in an order of its own, replays the segments that were audited and some
+that were not, and challenges what it finds: committed first, revealed when that is final. It needs no registration:
+the bond of a dispute is all that it stakes.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import partial
 
 from ml.workers.auditing import Auditor
 from ml.workers.challenging import commit_challenge, reveal_challenges
+from ml.workers.notebook import Notebook
 from ml.workers.session import Session
 from runtime.pallets import proofs, tasks
 from runtime.pallets.proofs import Board, Proof
@@ -22,13 +23,13 @@ from runtime.trees import hash_tagged
 
 
 class Whistleblower:
-    """One whistleblower. Mutable: it remembers which proofs it has checked."""
+    """One whistleblower. Mutable: it notes which proofs it has checked."""
 
     def __init__(self, session: Session, extra_segments: int = 1) -> None:
         self.session = session
         self.extra_segments = extra_segments
         self.auditor = Auditor(session)
-        self._checked: set[tuple[bytes, int]] = set()
+        self.notebook = Notebook(session.folder)
 
     def turn(self) -> bool:
         """Begin to check proofs, and to move in disputes."""
@@ -60,16 +61,18 @@ class Whistleblower:
         proof: Proof | None = self.session.chain.read(proofs.PROOFS, name)
         if board is None or proof is None or not proof.attempt == board.attempt == task.attempt:
             return False
+        if board.commitments and reveal_challenges(self.session, name, task):
+            return True
+        if self.auditor.play(name, task.spec, proof):
+            return True
         if self._may_check(name, task) and board.phase == WINDOW:
             self._check(name, task, board, proof)
             return True
-        if board.commitments and reveal_challenges(self.session, name, task):
-            return True
-        return self.auditor.play(name, task.spec, proof)
+        return False
 
     def _may_check(self, name: bytes, task: Task) -> bool:
         mine = self.session.account in (task.solver, task.submitter)
-        return not mine and (name, task.attempt) not in self._checked
+        return not mine and self.notebook.read(name, f"checked-{task.attempt}") is None
 
     def _check(self, name: bytes, task: Task, board: Board, proof: Proof) -> None:
         """Re-run the audited segments of a proof in its window, and random others; challenge the first that differs."""
@@ -80,7 +83,7 @@ class Whistleblower:
         self.session.journal.event("finding", task=name.hex(), segments=segments, wrong=wrong, confirmed=not wrong)
         if wrong:
             commit_challenge(self.session, name, task.attempt, wrong[0])
-        self._checked.add((name, task.attempt))
+        self.notebook.write(name, f"checked-{task.attempt}", b"")
 
     def _others(self, name: bytes, task: Task, audited: list[int]) -> list[int]:
         """Segments nobody audited, drawn from this account's own secret: a solver cannot know which."""

@@ -25,7 +25,7 @@ from runtime.block import IMMORTAL, Header, header_hash, sign_extrinsic
 from runtime.codec import Record, encode
 from runtime.commitments import tensor_root
 from runtime.crypto import public_key
-from runtime.pallets import disputes, system, tasks, workers
+from runtime.pallets import balances, disputes, system, tasks, workers
 from runtime.pallets.disputes import Dispute
 from runtime.pallets.tasks import Task, task_id
 from runtime.parameters import TOKEN
@@ -187,6 +187,11 @@ class Market:
         found = self.chain.read(disputes.DISPUTES, number)
         assert isinstance(found, Dispute)
         return found
+
+    def wealth(self, suri: str) -> int:
+        """Everything that an account has, held or free."""
+        units = balances.account(self.chain.chain.state, account(suri))
+        return units.free + units.held
 
     def bond(self, suri: str, role: str) -> int:
         record = self.chain.read(workers.WORKERS, (account(suri), role))

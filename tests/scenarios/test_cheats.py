@@ -14,6 +14,7 @@ from runtime.pallets.disputes import CHALLENGER_WON, DEFENDER_WON
 from runtime.parameters import TOKEN
 from solvent.client import Client
 from tests.scenarios.market import BOND, Market
+from tests.scenarios.test_interruptions import Mortal
 from tests.scenarios.tiny import tiny_task
 from tests.support.chain import account, seed
 
@@ -93,6 +94,19 @@ def test_a_rubber_stamping_verifier_is_slashed_with_the_solver_it_passed(market:
     assert (VERIFIER2, "verifier") in market.payments(name)
 
 
+def test_a_whistleblower_that_is_killed_after_every_turn_still_commits_reveals_and_wins(tmp_path: Path) -> None:
+    market = Mortal(tmp_path)
+    market.verifier("//Verifier1", "rubber-stamp")
+    market.solver("//Mallory", "corrupt")
+    market.whistleblower("//Whistle", extra_segments=0)
+    name = market.submit(tiny_task())
+    market.run(lambda: bool(market.task(name).slashes))
+    dispute = market.dispute()
+    assert (dispute.status, dispute.rewarded) == (CHALLENGER_WON, WHISTLE)
+    assert dispute.committed < dispute.opened
+    assert market.payments(name)[WHISTLE, "challenger"] == dispute.reward == market.slashes(name)[MALLORY] // 2
+
+
 def test_a_whistleblower_finds_what_no_audit_drew(market: Market) -> None:
     market.verifier("//Verifier1")
     market.solver("//Mallory", "corrupt", step=6)
@@ -108,12 +122,16 @@ def test_a_verifier_that_accuses_an_honest_solver_loses_its_bond(market: Market)
     market.solver("//Solver1")
     name = market.submit(tiny_task())
     market.run(lambda: bool(market.chain.items(disputes.DISPUTES)))
+    bond, before = market.dispute().bond, market.wealth("//Solver1")
+    assert bond >= disputes.parameters(market.chain.chain.state).bond
+    market.run(lambda: market.dispute().status == DEFENDER_WON)
+    won = market.wealth("//Solver1") - before
+    assert bond - TOKEN // 10 < won <= bond, "the accuser's bond, less the fees of its own moves"
     market.verifier("//Verifier2")
 
     task = market.run_until(name, "settled")
 
-    assert market.dispute().status == DEFENDER_WON
-    assert market.slashes(name)[VERIFIER1] > 0
+    assert market.slashes(name)[VERIFIER1] == task.estimate.verifier_lock // 2
     assert task.solver == SOLVER1
     assert (SOLVER1, "solver") in market.payments(name)
     assert (VERIFIER2, "verifier") in market.payments(name)
