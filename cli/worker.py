@@ -195,14 +195,22 @@ def verifier(price: int, bond: int, capacity: int, strategy: str, **options: Any
     type=click.IntRange(0),
     help="Unaudited segments to re-run as well.",
 )
-def whistleblower(extra_segments: int, **options: Any) -> None:
-    """Re-run what verifiers passed, and dispute what they should not have.
+@click.option(
+    "--price",
+    default=1,
+    show_default=True,
+    type=click.IntRange(0),
+    help="What a unit of gas costs you, in units (10^-9 SOLV): proofs are left alone whose check is not expected to "
+    "bring more, by how many have proved false on this chain. 0 checks everything.",
+)
+def whistleblower(extra_segments: int, price: int, **options: Any) -> None:
+    """Re-run what verifiers passed, and challenge what they should not have.
 
     It registers for nothing: the bond of a dispute is all that it stakes, and half of the solver's lock what it wins.
     """
     from ml.workers.whistleblower import Whistleblower
 
-    _serve("whistleblower", options, lambda session: Whistleblower(session, extra_segments))
+    _serve("whistleblower", options, lambda session: Whistleblower(session, extra_segments, price))
 
 
 @command.command()

@@ -2,7 +2,7 @@
 
 It looks at tasks in their challenge window, in an order of its own, replays the segments that were audited and some
 that were not, and challenges what it finds: committed first, revealed when that is final. It needs no registration:
-the bond of a dispute is all that it stakes.
+the bond of a dispute is all that it stakes. It joins and leaves by its own estimate of income (`income`), and says why.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import partial
 
 from ml.workers.auditing import Auditor
 from ml.workers.challenging import commit_challenge, reveal_challenges
+from ml.workers.income import Record, estimate_income, read_record
 from ml.workers.notebook import Notebook
 from ml.workers.session import Session
 from runtime.pallets import proofs, tasks
@@ -25,16 +26,22 @@ from runtime.trees import hash_tagged
 class Whistleblower:
     """One whistleblower. Mutable: it notes which proofs it has checked."""
 
-    def __init__(self, session: Session, extra_segments: int = 1) -> None:
+    def __init__(self, session: Session, extra_segments: int = 1, price: int = 1) -> None:
         self.session = session
         self.extra_segments = extra_segments
+        self.price = price
+        """What a unit of gas costs this worker: it checks what is expected to bring more."""
+        self._is_in: bool | None = None
+        self._record = Record(0, 0)
         self.auditor = Auditor(session)
         self.notebook = Notebook(session.folder)
 
     def turn(self) -> bool:
         """Begin to check proofs, and to move in disputes."""
         live: set[bytes] = set()
-        for name, task in sorted(self.session.chain.items(tasks.TASKS), key=self._order):
+        listed = sorted(self.session.chain.items(tasks.TASKS), key=self._order)
+        self._record = read_record(task for _, task in listed)
+        for name, task in listed:
             if task.status not in LIVE:
                 continue
             live.add(name)
@@ -65,7 +72,7 @@ class Whistleblower:
             return True
         if self.auditor.play(name, task.spec, proof):
             return True
-        if self._may_check(name, task) and board.phase == WINDOW:
+        if self._may_check(name, task) and board.phase == WINDOW and self._is_worth_it(name, task, board):
             self._check(name, task, board, proof)
             return True
         return False
@@ -76,14 +83,36 @@ class Whistleblower:
 
     def _check(self, name: bytes, task: Task, board: Board, proof: Proof) -> None:
         """Re-run the audited segments of a proof in its window, and random others; challenge the first that differs."""
-        audited = sorted({segment for audit in board.audits for segment in audit.segments})
-        segments = [*audited, *self._others(name, task, audited)]
+        audited, segments = self._choose(name, task, board)
         self.session.journal.event("recheck", task=name.hex(), audited=audited, segments=segments)
         wrong = [segment for segment in segments if not self.auditor.holds(name, task.spec, proof, segment)]
         self.session.journal.event("finding", task=name.hex(), segments=segments, wrong=wrong, confirmed=not wrong)
         if wrong:
             commit_challenge(self.session, name, task.attempt, wrong[0])
         self.notebook.write(name, f"checked-{task.attempt}", b"")
+
+    def _is_worth_it(self, name: bytes, task: Task, board: Board) -> bool:
+        """Whether checking a proof is expected to bring more than it costs; says so when that changes."""
+        _, segments = self._choose(name, task, board)
+        income = estimate_income(task, segments, self._record, self.price)
+        if income.pays is not self._is_in:
+            self._is_in = income.pays
+            self.session.journal.event(
+                "joined" if income.pays else "left",
+                task=name.hex(),
+                proofs_stood=self._record.stood,
+                proofs_voided=self._record.voided,
+                chance=round(income.chance, 6),
+                reward=income.reward,
+                expected=round(income.chance * income.reward),
+                cost=income.cost,
+            )
+        return income.pays
+
+    def _choose(self, name: bytes, task: Task, board: Board) -> tuple[list[int], list[int]]:
+        """The segments that were audited, and those together with random others."""
+        audited = sorted({segment for audit in board.audits for segment in audit.segments})
+        return audited, [*audited, *self._others(name, task, audited)]
 
     def _others(self, name: bytes, task: Task, audited: list[int]) -> list[int]:
         """Segments nobody audited, drawn from this account's own secret: a solver cannot know which."""

@@ -124,8 +124,8 @@ class Market:
     def verifier(self, suri: str, strategy: str = "honest") -> Verifier:
         return self._join(suri, Verifier(self.session(suri, "verifier"), Offer(10, BOND), strategy))
 
-    def whistleblower(self, suri: str, extra_segments: int = 1) -> Whistleblower:
-        return self._join(suri, Whistleblower(self.session(suri, "whistleblower"), extra_segments))
+    def whistleblower(self, suri: str, extra_segments: int = 1, price: int = 1) -> Whistleblower:
+        return self._join(suri, Whistleblower(self.session(suri, "whistleblower"), extra_segments, price))
 
     def _join(self, suri: str, worker: Any) -> Any:
         self.workers[suri] = worker

@@ -43,7 +43,7 @@ def reborn(worker: Worker) -> Worker:
     if isinstance(worker, Verifier):
         return Verifier(worker.session, worker.offer, worker.strategy)
     assert isinstance(worker, Whistleblower)
-    return Whistleblower(worker.session, worker.extra_segments)
+    return Whistleblower(worker.session, worker.extra_segments, worker.price)
 
 
 class Snapshot:
