@@ -21,6 +21,7 @@ from node.config import NodeConfig, has_one_author
 from node.keystore import PASSWORD_VARIABLE
 from node.networks import QUIET_SLOTS, NetworkConfig, development_node_key, development_session
 from node.session_keys import SessionKeys, open_session_keys
+from p2p.interface import Limits
 from runtime.crypto import to_ss58
 from runtime.errors import SolventError
 
@@ -83,6 +84,13 @@ def known_validator(name: str, text: str = "The same.") -> Callable[[F], F]:
 @click.option("--bootnodes", multiple=True, metavar="ADDRESS", help="Where to enter the network; may be repeated.")
 @click.option("--port", default=30333, show_default=True, type=click.IntRange(0, 65535), help="For other nodes.")
 @click.option("--listen-addr", metavar="ADDRESS", help="For other nodes, as in /ip4/192.0.2.1/tcp/30333.")
+@click.option(
+    "--connections-per-address",
+    default=Limits().connections_per_address,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Most nodes that may connect from one address; more for a network behind one, as in containers.",
+)
 @click.option("--rpc-port", default=9944, show_default=True, type=click.IntRange(0, 65535), help="0 takes any.")
 @click.option("--rpc-external", is_flag=True, help="Serve RPC on all interfaces, not only on this machine.")
 @click.option("--blob-capacity", default="20GiB", show_default=True, help="Most disk space for blobs.")
@@ -103,6 +111,7 @@ def command(
     bootnodes: tuple[str, ...],
     port: int,
     listen_addr: str | None,
+    connections_per_address: int,
     rpc_port: int,
     rpc_external: bool,
     blob_capacity: str,
@@ -169,6 +178,7 @@ def command(
                 warp=syncing.warp,
                 checkpoint=syncing.checkpoint,
                 quiet_slots=quiet_slots,
+                connections_per_address=connections_per_address,
             )
             _run(config, name or known or folder.name)
         except (SolventError, OSError) as error:

@@ -8,7 +8,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
@@ -20,6 +20,7 @@ from cli.demo_processes import Family
 from cli.output import console, fail, say
 from node.keystore import Keystore, read_password, write_private
 from node.networks import Validator, build_network_genesis, load_node_key
+from p2p.interface import Limits
 from runtime.crypto import public_key
 from runtime.errors import SolventError
 from runtime.genesis import canonical_json
@@ -46,6 +47,7 @@ class Member:
     peer: str
     password_file: Path | None = None
     host: str = LOOPBACK
+    metrics_port: int | None = None
 
     @property
     def address(self) -> str:
@@ -67,11 +69,13 @@ def write_network(
     ports: Sequence[tuple[int, int]],
     password_file: Path | None = None,
     parameters: dict[str, Any] | None = None,
+    metrics_ports: Sequence[int] = (),
 ) -> list[Member]:
     """Write all that a network needs with one node at each pair of (network, RPC) ports: validators, then a full node.
 
     The password in ``password_file`` opens every key; without it each validator has a password of its own, in its
-    folder. ``parameters`` overrides those of the preset, group by group. Returns the members in that order.
+    folder. ``parameters`` overrides those of the preset, group by group; without ``metrics_ports`` no metrics are
+    served. Returns the members in that order.
     """
     password = None if password_file is None else read_password(password_file)
     validators: list[Validator] = []
@@ -82,6 +86,8 @@ def write_network(
         opens = (password_file or folder / name / "password").resolve()
         members.append(Member(name, port, rpc_port, _peer_id(folder / name), opens))
     members.append(Member(FULL, *ports[-1], _peer_id(folder / FULL)))
+    if metrics_ports:
+        members = [replace(member, metrics_port=own) for member, own in zip(members, metrics_ports, strict=True)]
     genesis = build_network_genesis(f"testnet-{os.urandom(4).hex()}", "Solvent Testnet", validators, int(time.time()))
     genesis["parameters"] = parameters or {}
     (folder / "genesis.json").write_text(canonical_json(genesis), encoding="utf-8")
@@ -115,6 +121,12 @@ def arguments_of(folder: Path, member: Member, members: list[Member]) -> list[st
     arguments += ["--name", member.name, "--listen-addr", f"/ip4/{member.host}/tcp/{member.port}"]
     arguments += ["--rpc-port", str(member.rpc_port)]
     arguments += [] if member.host == LOOPBACK else ["--rpc-external"]
+    if member.metrics_port is None:
+        arguments += ["--no-prometheus"]
+    else:
+        arguments += ["--prometheus-port", str(member.metrics_port)]
+    if len(members) > Limits().connections_per_address:
+        arguments += ["--connections-per-address", str(2 * len(members))]  # of two that dial each other, one stays
     if member.password_file is not None:
         arguments += ["--validator", "--password-file", str(member.password_file)]
     for other in members:
@@ -141,6 +153,7 @@ def worker_arguments(folder: Path, role: str, member: Member) -> list[str]:
 @click.option("--workers", is_flag=True, help="With --run: a solver, a verifier and a whistleblower as well.")
 @click.option("--port", default=30333, show_default=True, help="Of the full node; validators have the next ones.")
 @click.option("--rpc-port", default=9944, show_default=True, help="Of the full node; validators have the next ones.")
+@click.option("--prometheus-port", default=9615, show_default=True, help="The same for metrics.")
 def command(
     validators: int,
     out: Path | None,
@@ -149,6 +162,7 @@ def command(
     workers: bool,
     port: int,
     rpc_port: int,
+    prometheus_port: int,
 ) -> None:
     """Make a network of VALIDATORS validators and one full node: keys, genesis, and the command for each node.
 
@@ -171,7 +185,8 @@ def command(
             say(f"Making keys for {validators} validators ...")
             order = [*range(1, validators + 1), 0]
             ports = [(port + number, rpc_port + number) for number in order]
-            members = write_network(folder, ports, keystore_password_file)
+            metrics_ports = [prometheus_port + number for number in order]
+            members = write_network(folder, ports, keystore_password_file, metrics_ports=metrics_ports)
             if start:
                 run_network(folder, members, workers)
             else:

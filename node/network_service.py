@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -30,7 +31,7 @@ from node.blob_exchange import BlobExchange
 from node.networks import QUIET_SLOTS, NetworkConfig, load_node_key, load_peers, save_peers
 from node.round_state import round_state
 from p2p.host import SocketHost
-from p2p.interface import Incoming, NetworkError, PeerConnected, PeerDisconnected, RequestRefused, Verdict
+from p2p.interface import Incoming, Limits, NetworkError, PeerConnected, PeerDisconnected, RequestRefused, Verdict
 from rpc.view import FoundBlob, PeerView
 from runtime.crypto import to_ss58
 from runtime.errors import SolventError
@@ -81,6 +82,7 @@ class NetworkNode(BaseNode):
             TOPICS,
             config.listen,
             bootnodes=config.bootnodes,
+            limits=replace(Limits(), connections_per_address=config.connections_per_address),
             known=load_peers(folder),
             save=partial(save_peers, folder),
         )

@@ -15,6 +15,7 @@ from typing import Any
 from node.config import DEVELOPMENT_ACCOUNTS, DEVELOPMENT_BALANCE, NodeConfig, development_genesis
 from node.keystore import KeystoreError, SeedSigner, development_signer, write_private
 from node.session_keys import SessionKeys
+from p2p.interface import Limits
 from runtime.crypto import to_ss58
 from runtime.parameters import TOKEN
 
@@ -122,6 +123,7 @@ class NetworkConfig:
     warp: bool = False
     checkpoint: bytes | None = None
     quiet_slots: int | None = None
+    connections_per_address: int = Limits().connections_per_address
 
     @property
     def folder(self) -> Path:

@@ -5,6 +5,7 @@
 - *Liveness*: once everything is healed, everybody finalizes new blocks.
 - *Justice*: whoever was seen to contradict himself is slashed in the end, and nobody else is.
 - *Agreement*: the state of a finalized block is the same everywhere, and is what its header says.
+- *Arrival*: who joins late, by all blocks or by a warp, has the state and the past in the end.
 """
 
 from __future__ import annotations
@@ -35,11 +36,21 @@ class Watch:
         """A machine's finalized head is on its disk."""
         for number in range(machine.finalized_number + 1, ledger.finalized_number + 1):
             hash_ = ledger.store.hash_at(number)
+            if hash_ is None and number < ledger.store.oldest_block():
+                continue  # it warped, and fetches the past later
             assert hash_ is not None, f"{machine.name} does not have block {number}, which it finalized"
             known = self._final.setdefault(number, hash_)
             assert known == hash_, f"{machine.name} finalized {hash_.hex()} at {number}, others {known.hex()}"
         assert ledger.finalized_number >= machine.finalized_number, f"finality of {machine.name} went back"
         machine.finalized_number = ledger.finalized_number
+
+    def check_history(self, machine: Machine) -> None:
+        """A machine has every block that was finalized, down to the first."""
+        for number in range(1, machine.ledger.finalized_number + 1):
+            hash_ = machine.ledger.store.hash_at(number)
+            assert hash_ is not None, f"{machine.name} lacks block {number}"
+            assert machine.ledger.block(hash_) is not None, f"{machine.name} lacks the body of block {number}"
+            assert self._final[number] == hash_, f"{machine.name} has another block {number}"
 
     def on_restarted(self, machine: Machine, ledger: Ledger) -> None:
         """A machine has read its disk again."""
@@ -61,6 +72,7 @@ class Watch:
             message = decode_gossip(decode_message(Votes, data).data)
             match message:
                 case SignedVote(vote, voter):
+                    assert machine.signer is not None
                     assert voter == machine.signer.public
                     self._say((machine.name, vote.stage, vote.set_id, vote.round), vote)
                 case SignedProposal(proposal):

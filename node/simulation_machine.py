@@ -22,6 +22,7 @@ from chain.ledger import Ledger, open_ledger
 from chain.messages import BLOCKS, EXTRINSICS, VOTES
 from chain.network_node import ChainNode, NodeEffect
 from chain.pool import Pool
+from chain.warp import WarpOptions, WarpRefused
 from node.keystore import SeedSigner
 from node.simulation_disk import MemoryDatabase
 from node.simulation_faults import Traitor
@@ -53,7 +54,7 @@ class World(Protocol):
         """A machine says something of its own."""
 
     def on_broken(self, machine: Machine, reason: str) -> None:
-        """A machine has seen proof that finality has failed."""
+        """A machine has seen proof that finality has failed, or cannot go on as it was told to."""
 
     def on_blamed(self, machine: Machine, peer: str, points: int, reason: str) -> None:
         """A machine holds something against a peer, which may lead to a ban."""
@@ -78,13 +79,15 @@ class Machine:
         self,
         world: World,
         name: str,
-        signer: SeedSigner,
+        signer: SeedSigner | None,
         genesis: dict[str, Any],
         disk: MemoryDatabase,
         work_seconds: float,
         random: Random,
         verify: Verify,
+        warp: WarpOptions | None = None,
     ) -> None:
+        """A validator if it has a ``signer``; one with ``warp`` does not execute the past."""
         self.world, self.name, self.signer, self.disk = world, name, signer, disk
         self.traitor: Traitor | None = None
         self.banned: set[str] = set()
@@ -93,6 +96,7 @@ class Machine:
         self.finalized_number = 0
         """The highest block that this machine's disk has promised to keep."""
         self._genesis, self._work_seconds, self._random, self._verify = genesis, work_seconds, random, verify
+        self._warp = warp
         self._host: MemoryNode | None = None
         self._tickets: dict[tuple[str, int], int] = {}
         self._sources: dict[bytes, str] = {}
@@ -118,7 +122,8 @@ class Machine:
         """Turn the machine on: everything it knows comes from its disk."""
         self.disk.reopen()
         ledger = open_ledger(self.disk, self._genesis, is_primary=slots.is_primary, verify=self._verify)
-        self.chain = ChainNode(ledger, Pool(ledger.validate), Keyring([self.signer]))
+        keys = Keyring([self.signer] if self.signer else [])
+        self.chain = ChainNode(ledger, Pool(ledger.validate), keys, warp=self._warp)
         self._host = MemoryNode(self.world.network, self.name, TOPICS)
         self._tickets, self._sources, self._fuse, self._is_working = {}, {}, None, False
         self._wakes_at = float("inf")
@@ -216,7 +221,7 @@ class Machine:
                 self.statistics.offences += 1
             case KeyInUse(_, what):
                 assert self.traitor is not None, f"{self.name} does not remember {what} of its own"
-            case FinalityBroken(reason):
+            case FinalityBroken(reason) | WarpRefused(reason):
                 world.on_broken(self, reason)
             case _:
                 pass

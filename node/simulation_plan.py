@@ -46,6 +46,14 @@ class Partition:
 
 
 @dataclass(frozen=True, slots=True)
+class Joiner:
+    """A full node that comes late with nothing but genesis: it executes all blocks, or warps to a final state."""
+
+    at: float
+    warp: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All that a run does. ``stakes`` has one entry for each validator, in tokens."""
 
@@ -56,6 +64,8 @@ class Plan:
     liars: dict[int, Fault] = field(default_factory=dict)
     crashes: tuple[Crash, ...] = ()
     partitions: tuple[Partition, ...] = ()
+    joiners: tuple[Joiner, ...] = ()
+    """Nodes after the validators, by whose numbers crashes may name them."""
     extrinsic_seconds: float = 3.0
     """Mean time from one user's extrinsic to the next."""
     work_seconds: tuple[float, ...] = ()
@@ -75,6 +85,7 @@ class Plan:
     def heals_at(self) -> float:
         """From when on nobody crashes, and nothing is cut off."""
         ends = [crash.at + crash.seconds for crash in self.crashes]
+        ends += [joiner.at for joiner in self.joiners]
         return max([0.0, *ends, *(partition.at + partition.seconds for partition in self.partitions)])
 
     @property
@@ -89,6 +100,7 @@ def draw_plan(seed: int, slots: int = 60) -> Plan:
     count = random.randint(4, 7)
     stakes = tuple(random.choice((100_000, 100_000, 100_000, 120_000)) for _ in range(count))
     troubled = slots * SLOT_SECONDS / 2
+    joiners, crashes = _draw_joiners(seed, count, troubled)
     return Plan(
         seed,
         stakes,
@@ -101,8 +113,9 @@ def draw_plan(seed: int, slots: int = 60) -> Plan:
             random.choice((0.0, 0.0, 0.1, 0.5)),
         ),
         _draw_liars(random, stakes),
-        _draw_crashes(random, count, troubled),
+        _draw_crashes(random, count, troubled) + crashes,
         _draw_partitions(random, count, troubled),
+        joiners,
         random.choice((1.0, 3.0, 10.0)),
         tuple(random.choice((0.001, 0.005, 0.02, 0.1)) for _ in range(count)),
         slots,
@@ -121,7 +134,8 @@ def draw_harsh_plan(seed: int) -> Plan:
     for index in random.sample(range(count), 2):
         if 3 * (sum(stakes[liar] for liar in liars) + stakes[index]) < sum(stakes):
             liars[index] = random.choice(list(Fault))
-    crashes, partitions = [], []
+    joiners, late = _draw_joiners(seed, count, until)
+    crashes, partitions = list(late), []
     for node in range(count):
         at = random.uniform(2, 15)
         while at < until:
@@ -142,7 +156,32 @@ def draw_harsh_plan(seed: int) -> Plan:
     )
     extrinsic_seconds = random.choice((0.5, 2.0))
     work_seconds = tuple(random.choice((0.001, 0.02, 0.1)) for _ in range(count))
-    return Plan(seed, stakes, 90, link, liars, tuple(crashes), tuple(partitions), extrinsic_seconds, work_seconds, 60)
+    return Plan(
+        seed,
+        stakes,
+        90,
+        link,
+        liars,
+        tuple(crashes),
+        tuple(partitions),
+        joiners,
+        extrinsic_seconds,
+        work_seconds,
+        60,
+    )
+
+
+def _draw_joiners(seed: int, count: int, until: float) -> tuple[tuple[Joiner, ...], tuple[Crash, ...]]:
+    """At most one, in the later half of the trouble, when there is something to catch up with; and perhaps its crash.
+
+    From a generator of its own: the rest of a plan is what it was before there were joiners.
+    """
+    random = Random(f"joiners {seed}")
+    if random.random() < 0.5:
+        return (), ()
+    joiner = Joiner(random.uniform(until / 2, until - 10), random.random() < 0.6)
+    crash = Crash(count, joiner.at + random.uniform(0.2, 6), random.randint(0, 30), random.uniform(3, 8))
+    return (joiner,), (crash,) if random.random() < 0.5 else ()
 
 
 def _draw_liars(random: Random, stakes: tuple[int, ...]) -> dict[int, Fault]:

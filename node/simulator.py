@@ -15,31 +15,30 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import combinations
 from random import Random
-from typing import Any
 
 from chain import slots
 from chain.ledger import Ledger, open_ledger
 from chain.pool import PoolError
-from node.keystore import SeedSigner
+from chain.warp import WarpOptions
 from node.simulation_checks import Watch, accused_by, check_agreement, check_state, has_recovered, punished_by
 from node.simulation_disk import MemoryDatabase
 from node.simulation_faults import Traitor
+from node.simulation_genesis import USERS, session_signer, validator_genesis
 from node.simulation_machine import Machine
 from node.simulation_plan import SLOT_SECONDS, Crash, Partition, Plan, draw_harsh_plan, draw_plan
 from p2p.memory import Delivery, Gossip, MemoryNetwork, Request, Response
 from runtime import crypto
 from runtime.block import IMMORTAL, Call, sign_extrinsic
 from runtime.codec import Record, encode
-from runtime.crypto import derive_seed, public_key, to_ss58
+from runtime.crypto import derive_seed, public_key
 from runtime.errors import InvalidExtrinsic, SolventError
 from runtime.pallets import balances, staking, system
 from runtime.parameters import TOKEN
 
 START = 1_000 * SLOT_SECONDS
 """When runs begin, in Unix seconds; slots are counted from 1970."""
-USERS = 6
-EPOCH_SLOTS, ERA_SESSIONS = 8, 2
-"""Short, so that a run of a minute sees authority sets come and go."""
+WARP_GAP = 4
+"""Blocks behind from which on a joiner warps; a real node executes hundreds rather."""
 BREAK_SECONDS = 6.0
 """A connection over which nothing passes breaks after so long."""
 GRACE_SECONDS = 240.0
@@ -87,32 +86,6 @@ class VerifiedSignatures:
         return self._known[key]
 
 
-def validator_genesis(plan: Plan) -> dict[str, Any]:
-    """A chain whose authorities are the plan's validators."""
-    accounts = [public_key(derive_seed(f"//Validator//{index}")) for index in range(plan.count)]
-    users = [public_key(derive_seed(f"//User//{index}")) for index in range(USERS)]
-    return {
-        "id": "simulation",
-        "name": "Simulation",
-        "preset": "testnet",
-        "parameters": {"consensus": {"epoch_slots": EPOCH_SLOTS, "era_sessions": ERA_SESSIONS}},
-        "authorities": [
-            {
-                "account": to_ss58(account),
-                "session_key": to_ss58(session_signer(index).public),
-                "stake": str(plan.stakes[index] * TOKEN),
-            }
-            for index, account in enumerate(accounts)
-        ],
-        "balances": {to_ss58(account): str(1_000_000 * TOKEN) for account in (*accounts, *users)},
-    }
-
-
-def session_signer(index: int) -> SeedSigner:
-    """The session key of a simulated validator."""
-    return SeedSigner(derive_seed(f"//Validator//{index}//session"))
-
-
 class Simulation:
     """One run. Mutable; `run` it once."""
 
@@ -140,14 +113,20 @@ class Simulation:
             if index in plan.liars:
                 machine.traitor = Traitor(plan.liars[index], signer, self._new_random())
             self.machines.append(machine)
+        for index, joiner in enumerate(plan.joiners, start=plan.count):
+            disk, warp = fresh.copy(f"node{index}"), WarpOptions(least_gap=WARP_GAP) if joiner.warp else None
+            arguments = (genesis, disk, 0.0, Random(f"joiner {plan.seed}"), signatures.verify, warp)
+            self.machines.append(Machine(self, f"node{index}", None, *arguments))
         self._schedule()
 
     def _new_random(self) -> Random:
         return Random(self._random.getrandbits(64))
 
     def _schedule(self) -> None:
-        for machine in self.machines:
+        for machine in self.machines[: self.plan.count]:
             self.at(START + self._random.uniform(0, 1), machine.start)
+        for joiner, machine in zip(self.plan.joiners, self.machines[self.plan.count :], strict=True):
+            self.at(START + joiner.at, machine.start)
         for crash in self.plan.crashes:
             self._schedule_crash(crash)
         for partition in self.plan.partitions:
@@ -192,6 +171,7 @@ class Simulation:
         assert self._punished() <= liars, "an honest validator was slashed"
         for machine in self.honest:
             check_state(machine)
+            self.watch.check_history(machine)
         return self._report(recovered_at - healed_at)
 
     def _describe_missing(self, recovered_at: float | None) -> str:
@@ -202,6 +182,8 @@ class Simulation:
             return "an equivocation is not punished"
         if min(machine.finalized_number for machine in self.honest) < self.plan.blocks:
             return f"{self.plan.blocks} blocks are not final"
+        if any(machine.chain is None or machine.chain.history.missing for machine in self.honest):
+            return "a node that warped has not fetched the past"
         return ""
 
     def _is_anybody_at_large(self) -> bool:

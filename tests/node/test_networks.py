@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ import pytest
 
 from cli.chains import load_chain
 from cli.node import ask_password
-from cli.testnet import arguments_of, describe, write_network
+from cli.testnet import Member, arguments_of, describe, write_network
 from node.keystore import Keystore, KeystoreError, development_signer
 from node.networks import LOCAL_VALIDATORS, development_session, load_node_key, load_peers, local_genesis, save_peers
 from node.session_keys import MAX_KEYS, RotationRefused, SessionKeys, open_session_keys
@@ -83,6 +84,16 @@ def test_a_chain_is_a_file_or_local(tmp_path: Path) -> None:
     assert load_chain(str(tmp_path / "genesis.json")) == local_genesis()
     with pytest.raises(click.BadParameter, match="local"):
         load_chain("nowhere")
+
+
+def test_nodes_on_one_machine_have_metrics_and_connections_of_their_own(tmp_path: Path) -> None:
+    few = [Member(f"n{number}", number, number, "peer", metrics_port=9615 + number) for number in range(3)]
+    told = [arguments_of(tmp_path, member, few) for member in few]
+    assert [one[one.index("--prometheus-port") + 1] for one in told] == ["9615", "9616", "9617"]
+    assert not any("--connections-per-address" in one for one in told)
+    many = few * 6
+    told = [arguments_of(tmp_path, replace(member, metrics_port=None), many) for member in many]
+    assert all("--no-prometheus" in one and "--connections-per-address 36" in " ".join(one) for one in told)
 
 
 def test_the_files_of_a_new_network_fit_together(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from chain.effects import Punish
 from chain.evidence import EvidenceBook
 from chain.finality import Finality
 from node.simulation_disk import MemoryDatabase
-from node.simulation_plan import Crash, Fault, Partition, Plan, draw_plan
+from node.simulation_plan import Crash, Fault, Joiner, Partition, Plan, draw_plan
 from node.simulator import Simulation, SimulationFailed, VerifiedSignatures, simulate
 from runtime import crypto
 
@@ -89,6 +89,17 @@ def test_an_honest_node_that_blames_an_honest_one_is_found_out(monkeypatch: pyte
     monkeypatch.setattr(Finality, "on_catch_up", lambda self, data, peer, now: [Punish(peer, 1, "an answer")])
     with pytest.raises(SimulationFailed, match=r"holds 1 points against the honest node\d: an answer"):
         simulate(32, harsh=True)
+
+
+@pytest.mark.parametrize("warp", [False, True])
+def test_a_node_that_joins_late_and_crashes_on_the_way_arrives(warp: bool) -> None:
+    plan = Plan(11, EQUAL, 30, joiners=(Joiner(30, warp),), crashes=(Crash(4, 31, 3, 4), Crash(4, 36, 6, 4)))
+    simulation = Simulation(plan)
+    simulation.run()
+    late = simulation.machines[4]
+    assert late.statistics.crashes == 2
+    assert late.finalized_number >= 15
+    assert (late.ledger.outcome(late.ledger.store.hash_at(3) or b"") is None) == warp
 
 
 def test_the_same_seed_gives_the_same_history_in_any_process() -> None:
