@@ -30,7 +30,8 @@ class Watch:
 
     def __init__(self) -> None:
         self._final: dict[int, bytes] = {}
-        self._said: dict[tuple[object, ...], object] = {}
+        self.said: dict[tuple[object, ...], object] = {}
+        """Machine, stage, set and round -> the vote; machine, ``slot`` and slot -> the block."""
 
     def on_finalized(self, machine: Machine, ledger: Ledger) -> None:
         """A machine's finalized head is on its disk."""
@@ -81,7 +82,7 @@ class Watch:
                     pass
 
     def _say(self, place: tuple[object, ...], content: object) -> None:
-        known = self._said.setdefault(place, content)
+        known = self.said.setdefault(place, content)
         assert known == content, f"said twice in {place}: {known} and {content}"
 
 
