@@ -6,6 +6,7 @@ blocks unless the name says otherwise. Weights are nanoseconds on the reference 
 
 from __future__ import annotations
 
+from runtime.blob_parameters import LIVE_AVAILABILITY, NO_AVAILABILITY, BlobParameters
 from runtime.codec import U32, U63, Record, replace
 from runtime.dispute.parameters import DEV_DISPUTES, LIVE_DISPUTES, DisputeParameters
 from runtime.market_parameters import DEV_MARKET, LIVE_MARKET, MarketParameters
@@ -77,6 +78,7 @@ class Parameters(Record):
     consensus: ConsensusParameters
     fees: FeeParameters
     market: MarketParameters
+    blobs: BlobParameters
     disputes: DisputeParameters
 
 
@@ -133,6 +135,7 @@ DEV = Parameters(
         treasury_share=200_000_000,
     ),
     market=DEV_MARKET,
+    blobs=NO_AVAILABILITY,
     disputes=DEV_DISPUTES,
 )
 """One author, instant blocks; deadlines short enough to watch."""
@@ -143,6 +146,7 @@ TESTNET = Parameters(
     consensus=TESTNET_CONSENSUS,
     fees=DEV.fees,
     market=DEV.market,
+    blobs=DEV.blobs,
     disputes=DEV.disputes,
 )
 """Worthless tokens, several validators."""
@@ -153,6 +157,7 @@ MAINNET = Parameters(
     consensus=replace(TESTNET_CONSENSUS, epoch_slots=150, minimum_stake=10_000 * TOKEN),
     fees=replace(DEV.fees, existential_deposit=TOKEN // 100),
     market=LIVE_MARKET,
+    blobs=LIVE_AVAILABILITY,
     disputes=LIVE_DISPUTES,
 )
 """Tokens of value: an epoch of five minutes, an era of half an hour, stake free again after fourteen hours."""

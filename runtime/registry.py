@@ -6,6 +6,7 @@ from runtime.codec import Record
 from runtime.pallet import CallDefinition, EventRecord, Pallet
 from runtime.pallets import (
     balances,
+    blobs,
     disputes,
     offences,
     proofs,
@@ -30,6 +31,7 @@ PALLETS: tuple[Pallet, ...] = (
     offences.PALLET,
     randomness.PALLET,
     treasury.PALLET,
+    blobs.PALLET,
     workers.PALLET,
     tasks.PALLET,
     proofs.PALLET,

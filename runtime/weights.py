@@ -17,6 +17,13 @@ CALLS = {
     "balances.transfer": 210_000,
     "balances.transfer_all": 230_000,
     "balances.transfer_keep_alive": 210_000,
+    "blobs.challenge_chunk": 900_000,  # set by hand
+    "blobs.deadline": 6_000_000,  # set by hand
+    "blobs.holder": 19_000,  # set by hand
+    "blobs.leave_holder": 700_000,  # set by hand
+    "blobs.post_chunk": 1_500_000,  # set by hand
+    "blobs.register_holder": 800_000,  # set by hand
+    "blobs.sign_receipt": 1_000_000,  # set by hand
     "disputes.cancel": 720_000,
     "disputes.commit": 1_400_000,
     "disputes.open": 4_100_000,

@@ -14,12 +14,12 @@ from ml.workers.challenging import commit_challenge, reveal_challenges
 from ml.workers.income import Record, estimate_income, read_record
 from ml.workers.notebook import Notebook
 from ml.workers.session import Session
+from runtime.drawing import derive_number
 from runtime.pallets import proofs, tasks
 from runtime.pallets.proofs import Board, Proof
 from runtime.pallets.proofs.storage import WINDOW
 from runtime.pallets.tasks import Task, segment_count
 from runtime.pallets.tasks.storage import AUDITING, DISPUTED, LIVE
-from runtime.pallets.workers import derive_number
 from runtime.trees import hash_tagged
 
 

@@ -6,14 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.codec import replace
+from runtime.drawing import derive_number, find_ticket
 from runtime.pallets.proofs.draw import draw_commitment, draw_segments
 from runtime.pallets.workers.draws import (
     ELIGIBLE,
     Ask,
     choose_solver,
     choose_verifiers,
-    derive_number,
-    draw_by_stake,
     rank_asks,
 )
 
@@ -54,18 +53,16 @@ def test_the_own_ask_never_moves_the_own_price(asks: list[Ask], limit: int, rand
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=6))
 def test_every_unit_of_stake_is_one_ticket(stakes: list[int]) -> None:
-    asks = [Ask(1, bytes([index]) * 32, stake) for index, stake in enumerate(stakes)]
-    wins = [draw_by_stake(asks, ticket) for ticket in range(sum(stakes))]
+    wins = [find_ticket(stakes, ticket) for ticket in range(sum(stakes))]
     assert [wins.count(index) for index in range(len(stakes))] == stakes
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=4), st.data())
 def test_splitting_a_stake_wins_no_ticket(stakes: list[int], data: st.DataObject) -> None:
-    asks = [Ask(1, bytes([index]) * 32, stake) for index, stake in enumerate(stakes)]
     cut = data.draw(st.integers(0, stakes[0]))
-    halves = [Ask(1, b"a" * 32, cut), Ask(1, b"b" * 32, stakes[0] - cut), *asks[1:]]
+    halves = [cut, stakes[0] - cut, *stakes[1:]]
     tickets = range(sum(stakes))
-    assert sum(draw_by_stake(halves, ticket) < 2 for ticket in tickets) == stakes[0]
+    assert sum(find_ticket(halves, ticket) < 2 for ticket in tickets) == stakes[0]
 
 
 def test_over_many_beacons_wins_follow_the_stake() -> None:

@@ -6,9 +6,9 @@ existed) chooses. The initialisation is always among them: it is cheap, and ever
 
 from __future__ import annotations
 
+from runtime.drawing import derive_number
 from runtime.pallets.proofs.storage import Audit
 from runtime.pallets.tasks.spec import TaskSpec, segment_count, task_id
-from runtime.pallets.workers.draws import derive_number
 from runtime.trees import hash_tagged
 
 

@@ -15,7 +15,7 @@ from runtime.pallets.workers.bonds import (
     unlock,
 )
 from runtime.pallets.workers.calls import BondMore, Register, SetAsk, Unbond, Withdraw
-from runtime.pallets.workers.draws import Ask, Choice, choose_solver, choose_verifiers, derive_number
+from runtime.pallets.workers.draws import Ask, Choice, choose_solver, choose_verifiers
 from runtime.pallets.workers.storage import (
     LOCKS,
     PALLET,
@@ -88,7 +88,6 @@ __all__ = [
     "bond_reason",
     "choose_solver",
     "choose_verifiers",
-    "derive_number",
     "draw_weight",
     "lock",
     "locked",

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runtime.codec import U63, AccountId, Record
+from runtime.drawing import derive_number, draw_several, find_ticket
 from runtime.trees import hash_tagged
 
 ELIGIBLE = 5
@@ -32,24 +33,10 @@ class Choice(Record):
     price: U63
 
 
-def derive_number(randomness: bytes, label: bytes, below: int) -> int:
-    """A number in [0, below) from a random string; the bias of reducing 256 bits is under 2^-190."""
-    return int.from_bytes(hash_tagged(b"solvent:number", label + randomness), "big") % below
-
-
 def rank_asks(asks: Sequence[Ask], limit: int, randomness: bytes) -> list[Ask]:
     """Asks at or under the limit, cheapest first. Ties fall by the random string, so no address is better."""
     able = [ask for ask in asks if ask.price <= limit and ask.stake > 0]
     return sorted(able, key=lambda ask: (ask.price, hash_tagged(b"solvent:tie", randomness + ask.account)))
-
-
-def draw_by_stake(asks: Sequence[Ask], ticket: int) -> int:
-    """Index of the ask that holds ``ticket``, a number below the sum of all stakes."""
-    for index, ask in enumerate(asks):
-        if ticket < ask.stake:
-            return index
-        ticket -= ask.stake
-    raise ValueError(f"ticket {ticket} is past the sum of all stakes")
 
 
 def choose_solver(asks: Sequence[Ask], limit: int, randomness: bytes) -> Choice | None:
@@ -60,15 +47,10 @@ def choose_solver(asks: Sequence[Ask], limit: int, randomness: bytes) -> Choice 
     eligible = ranked[:ELIGIBLE]
     price = ranked[ELIGIBLE].price if len(ranked) > ELIGIBLE else limit
     ticket = derive_number(randomness, b"solver", sum(ask.stake for ask in eligible))
-    return Choice(account=eligible[draw_by_stake(eligible, ticket)].account, price=price)
+    return Choice(account=eligible[find_ticket([ask.stake for ask in eligible], ticket)].account, price=price)
 
 
 def choose_verifiers(asks: Sequence[Ask], limit: int, count: int, randomness: bytes) -> tuple[bytes, ...]:
     """Draw up to ``count`` different verifiers, one after the other without replacement."""
-    left = rank_asks(asks, limit, randomness)
-    chosen: list[bytes] = []
-    while left and len(chosen) < count:
-        label = b"verifier" + len(chosen).to_bytes(4, "big")
-        ticket = derive_number(randomness, label, sum(ask.stake for ask in left))
-        chosen.append(left.pop(draw_by_stake(left, ticket)).account)
-    return tuple(chosen)
+    ranked = rank_asks(asks, limit, randomness)
+    return draw_several([(ask.account, ask.stake) for ask in ranked], count, randomness, b"verifier")
