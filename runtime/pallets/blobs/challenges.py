@@ -71,7 +71,7 @@ class PostChunk(Record):
 
 def challenge_reason(key: ChallengeKey) -> bytes:
     """The reason under which a challenge's bond is held."""
-    return b"chunk:" + hash_tagged(b"solvent:challenge", encode(key))
+    return b"chunk:" + hash_tagged(b"solvent:askchunk", encode(key))
 
 
 @PALLET.call(weight=CALLS["blobs.challenge_chunk"])

@@ -26,7 +26,7 @@ COMMITTEES = 2
 
 class Holder(Record):
     """A full node that keeps blobs for others. ``locked`` of ``bond`` backs the ``seats`` it has now; ``since`` is the
-    block of the last change of its bond. Who is ``leaving`` is drawn no more, and has its bond back with the last seat."""
+    block of the last change of its bond. Who is ``leaving`` is drawn no more, and gets its bond with the last seat."""
 
     account: AccountId
     bond: U63
@@ -56,8 +56,8 @@ class Placement(Record):
     """Blobs that a committee keeps until the placement is released.
 
     ``drawing``: the beacon of block ``since`` draws a committee, the one after ``committees`` others; ``placing``: it
-    has until finalized height ``deadline`` to sign; ``placed``: enough have; ``failed``: no committee did; ``lost``: too
-    few are left that had. ``payer`` holds the ``pot``, of which each seat that signed receives ``pay``.
+    has until finalized height ``deadline`` to sign; ``placed``: enough have; ``failed``: no committee did; ``lost``:
+    too few are left that had. ``payer`` holds the ``pot``, of which each seat that signed receives ``pay``.
     """
 
     payer: AccountId

@@ -5,10 +5,11 @@ from __future__ import annotations
 from runtime.codec import encode, replace
 from runtime.market_parameters import MarketParameters
 from runtime.pallet import Context
-from runtime.pallets import system, workers
+from runtime.pallets import blobs, system, workers
 from runtime.pallets.tasks.flow import drop_solver, finish, penalise_solver, put_task
 from runtime.pallets.tasks.storage import (
     ASSIGNED,
+    CANCELLED,
     EXPIRED,
     PALLET,
     POOLED,
@@ -17,6 +18,7 @@ from runtime.pallets.tasks.storage import (
     TURNS,
     AcceptanceMissed,
     Assigned,
+    Cancelled,
     Expired,
     Task,
     TrainingMissed,
@@ -57,6 +59,8 @@ def _look_for_solver(ctx: Context, item: Turn, task: Task, market: MarketParamet
         _, refund = finish(ctx, task, EXPIRED)
         ctx.deposit(Expired(item.task, refund))
         return
+    if _waits_for_data(ctx, item, task, market):
+        return
     randomness = system.beacon(ctx.state, task.since, b"assignment", encode((item.task, task.attempt)))
     if randomness is None:
         TURNS.schedule(ctx.state, ctx.finalized + 1, item)
@@ -74,6 +78,21 @@ def _look_for_solver(ctx: Context, item: Turn, task: Task, market: MarketParamet
     put_task(ctx.state, drawn, deadline)
     figures = (drawn.attempt, len(asks), choice.price, lock, deadline)
     ctx.deposit(Assigned(item.task, choice.account, *figures))
+
+
+def _waits_for_data(ctx: Context, item: Turn, task: Task, market: MarketParameters) -> bool:
+    """Whether the draw has to wait until holders have the task's data. A task whose data nobody could get is cancelled:
+    the submitter has its escrow back, less the listing fee."""
+    found = blobs.status(ctx.state, item.task)
+    if not blobs.is_on(ctx.state) or found == blobs.PLACED:
+        return False
+    if found == blobs.FAILED:
+        _, refund = finish(ctx, task, CANCELLED)
+        ctx.deposit(Cancelled(item.task, refund))
+        return True
+    again = max(ctx.number, ctx.finalized + retry_after(market, ctx.finalized - task.pooled))
+    put_task(ctx.state, replace(task, since=ctx.number), task.deadline, look=again)
+    return True
 
 
 def _candidates(ctx: Context, task: Task) -> list[Ask]:

@@ -6,7 +6,7 @@ from runtime.codec import U32, U63, AccountId, Hash, Record, decode, replace
 from runtime.errors import CodecError, ProgramError
 from runtime.market_parameters import MarketParameters
 from runtime.pallet import Context, InvariantBroken
-from runtime.pallets import balances, system, workers
+from runtime.pallets import balances, blobs, system, workers
 from runtime.pallets.tasks.flow import (
     enter_pool,
     escrow_reason,
@@ -56,6 +56,13 @@ class Submit(Record):
     spec: bytes
     program: bytes
     init_program: bytes
+
+
+class PlaceData(Record):
+    """Have holders keep the task's samples, a blob of ``data_size`` bytes, and its step scalars until it is over."""
+
+    task: Hash
+    data_size: U63
 
 
 class Accept(Record):
@@ -114,6 +121,19 @@ def submit(ctx: Context, origin: AccountId, args: Submit) -> None:
         slashes=(),
     )
     enter_pool(ctx, task, "submitted")
+
+
+@PALLET.call(weight=CALLS["tasks.place_data"])
+def place_data(ctx: Context, origin: AccountId, args: PlaceData) -> None:
+    """Place what workers will need. Where the network asks for availability, no solver is drawn before; anew where too
+    many holders were found not to hold it."""
+    task = require_task(ctx.state, args.task)
+    if origin != task.submitter:
+        raise NotTheSubmitter(f"task {args.task.hex()} is another account's")
+    require_status(task, POOLED)
+    table = 4 * task.spec.scalar_rows * len(task.spec.scalar_names)
+    items = (blobs.Item(task.spec.data_blob, args.data_size), blobs.Item(task.spec.scalars_blob, table))
+    blobs.open_placement(ctx, args.task, origin, tuple(item for item in items if item.size))
 
 
 @PALLET.call(weight=CALLS["tasks.accept"])

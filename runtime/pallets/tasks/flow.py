@@ -9,7 +9,7 @@ from __future__ import annotations
 from runtime.codec import replace
 from runtime.market_parameters import parts_of
 from runtime.pallet import Context
-from runtime.pallets import balances, treasury, workers
+from runtime.pallets import balances, blobs, treasury, workers
 from runtime.pallets.tasks.spec import task_id
 from runtime.pallets.tasks.storage import (
     CANCELLED,
@@ -133,6 +133,7 @@ def finish(ctx: Context, task: Task, status: str) -> tuple[Task, int]:
         workers.unlock(ctx, task.solver, task_id(task.spec), completed=status == SETTLED)
     if status in (CANCELLED, EXPIRED):
         task = pay(ctx, task, treasury.ACCOUNT, "listing", min(task.estimate.listing_fee, task.escrow))
+    blobs.release(ctx, task_id(task.spec))
     refund = task.escrow
     over = pay(ctx, task, task.submitter, "refund", refund)
     return put_task(ctx.state, replace(over, status=status)), refund
