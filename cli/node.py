@@ -14,8 +14,9 @@ from cli.chains import CHAIN_HELP, load_chain
 from cli.dev import base_path_of, run_development
 from cli.logs import configure_logging
 from cli.options import parse_size
-from cli.output import console, fail, say
+from cli.output import AMOUNT, console, fail, say
 from cli.serving import Serving, serving_options
+from cli.suri import SURI_HELP, read_secret
 from cli.syncing import Syncing, syncing_options
 from node.config import NodeConfig, has_one_author
 from node.keystore import PASSWORD_VARIABLE
@@ -94,6 +95,12 @@ def known_validator(name: str, text: str = "The same.") -> Callable[[F], F]:
 @click.option("--rpc-port", default=9944, show_default=True, type=click.IntRange(0, 65535), help="0 takes any.")
 @click.option("--rpc-external", is_flag=True, help="Serve RPC on all interfaces, not only on this machine.")
 @click.option("--blob-capacity", default="20GiB", show_default=True, help="Most disk space for blobs.")
+@click.option(
+    "--holder",
+    metavar="SECRET",
+    help=f"Account that keeps tasks' blobs for others, and earns by it: {SURI_HELP}.",
+)
+@click.option("--holder-bond", default="1000", show_default=True, type=AMOUNT, help="Tokens to stake as a holder.")
 @serving_options
 @syncing_options
 @click.option("--log-level", default="warning", type=click.Choice(["debug", "info", "warning"]), show_default=True)
@@ -115,6 +122,8 @@ def command(
     rpc_port: int,
     rpc_external: bool,
     blob_capacity: str,
+    holder: str | None,
+    holder_bond: int,
     log_level: str,
     serving: Serving,
     syncing: Syncing,
@@ -128,6 +137,7 @@ def command(
     solvent node --chain genesis.json --bootnodes ADDRESS              follow a network
     solvent node --chain genesis.json --bootnodes ADDRESS --validator  make and finalize its blocks
     solvent node --chain genesis.json --bootnodes ADDRESS --sync warp  join a long chain in seconds
+    solvent node --chain genesis.json --bootnodes ADDRESS --holder @KEY  keep tasks' blobs for pay
     solvent node --chain local --alice --tmp                           one of four validators to try things out
     solvent node --dev                                                 a chain of one's own, blocks at once
 
@@ -170,6 +180,8 @@ def command(
                     rpc=serving.settings(rpc_external),
                     metrics_host="0.0.0.0" if serving.prometheus_external else "127.0.0.1",
                     metrics_port=serving.prometheus_port,
+                    holder=SeedSigner(read_secret(holder)) if holder else None,
+                    holder_bond=holder_bond,
                 ),
                 keys,
                 development_node_key(known) if known else None,

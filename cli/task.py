@@ -186,7 +186,8 @@ def estimate(file: Path, steps: int | None, batch_size: int | None, url: str, as
 
 
 def submit_bundle(client: Client, seed: bytes, bundle: Bundle, spec: TaskSpec) -> bytes:
-    """Upload a bundle's blobs and submit the task; returns its id. Raises `SubmissionFailed`."""
+    """Upload a bundle's blobs, submit the task, and have holders keep its data where the network asks for that; returns
+    the task's id. Raises `SubmissionFailed`."""
     client.put_blob(bundle.data, seed)
     if bundle.scalars:
         client.put_blob(bundle.scalars, seed)
@@ -194,6 +195,14 @@ def submit_bundle(client: Client, seed: bytes, bundle: Bundle, spec: TaskSpec) -
     outcome = client.submit_and_wait(seed, "tasks", submission)
     if not outcome.ok:
         raise SubmissionFailed(f"the chain refused the task: {describe_failure(outcome.error)}")
+    if client.read(system.PARAMETERS).blobs.receipts:
+        placing = tasks.PlaceData(task_id(spec), len(bundle.data))
+        outcome = client.submit_and_wait(seed, "tasks", placing)
+        if not outcome.ok:
+            raise SubmissionFailed(
+                f"task 0x{task_id(spec).hex()} waits for its data to be placed, and the chain refused that: "
+                f"{describe_failure(outcome.error)}; `solvent task cancel` takes it back"
+            )
     return task_id(spec)
 
 

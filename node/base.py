@@ -22,6 +22,8 @@ from chain.sync import SyncState
 from node.blob_exchange import StoredBlob
 from node.blobs import BlobStore
 from node.config import VERSION, NodeConfig
+from node.holder import BlobHolder
+from node.keystore import SeedSigner
 from node.pins import find_pinned
 from node.session_keys import RotationRefused
 from rpc.bell import Bell
@@ -75,7 +77,7 @@ class BaseNode:
             config.blob_path,
             config.blob_capacity,
             config.blob_account_capacity,
-            lambda owners: find_pinned(self.ledger.state(), owners),
+            lambda owners: find_pinned(self.ledger.state(), owners, config.holder.public if config.holder else b""),
         )
         self.bell = Bell()
         self.started_at = time.time()
@@ -159,6 +161,8 @@ class BaseNode:
                 )
                 self._start_metrics(nursery)
                 await self._start(nursery)
+                if self.config.holder is not None:
+                    nursery.start_soon(self._hold_blobs, self.config.holder)
                 if self.indexes is not None:
                     nursery.start_soon(follow, self.indexes, self._stop)
                 task_status.started()
@@ -168,6 +172,13 @@ class BaseNode:
             self._database.close()
         if self._failure is not None:
             raise self._failure
+
+    async def _hold_blobs(self, signer: SeedSigner) -> None:
+        """Keep blobs for others until `stop`."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(BlobHolder(self, signer, self.config.holder_bond).run)
+            await self._stop.wait()
+            nursery.cancel_scope.cancel()
 
     def _start_metrics(self, nursery: trio.Nursery) -> None:
         """Serve Prometheus. Another node on this machine may have the port: that is no reason not to run."""

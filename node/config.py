@@ -9,7 +9,7 @@ from typing import Any
 from chain.author import Signer
 from chain.pool import PoolLimits
 from chain.store import DEFAULT_WINDOW
-from node.keystore import development_signer
+from node.keystore import SeedSigner, development_signer
 from rpc.server import RpcSettings
 from runtime.crypto import to_ss58
 from runtime.genesis import GenesisError, build_genesis
@@ -73,6 +73,9 @@ class NodeConfig:
     block_window: int | None = None
     pool: PoolLimits = field(default_factory=PoolLimits)
     index: bool = True
+    holder: SeedSigner | None = None
+    """Whose account keeps blobs for others, with a bond of ``holder_bond`` units."""
+    holder_bond: int = 1_000 * 10**9
     rpc: RpcSettings = field(default_factory=RpcSettings)
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = None
