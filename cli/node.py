@@ -19,7 +19,7 @@ from cli.serving import Serving, serving_options
 from cli.suri import SURI_HELP, read_secret
 from cli.syncing import Syncing, syncing_options
 from node.config import NodeConfig, has_one_author
-from node.keystore import PASSWORD_VARIABLE
+from node.keystore import PASSWORD_VARIABLE, SeedSigner
 from node.networks import QUIET_SLOTS, NetworkConfig, development_node_key, development_session
 from node.session_keys import SessionKeys, open_session_keys
 from p2p.interface import Limits

@@ -27,6 +27,9 @@ CALLS = {
     "disputes.cancel": 720_000,
     "disputes.commit": 1_400_000,
     "disputes.open": 4_100_000,
+    "disputes.demand_state": 4_000_000,  # set by hand
+    "disputes.place_state": 4_000_000,  # set by hand
+    "disputes.place_state.tensor": 30_000,  # set by hand
     "disputes.play": 1_800_000,
     "disputes.play.group": 27_000_000,
     "disputes.reveal": 4_000_000,

@@ -21,7 +21,7 @@ FIGURES = {
     "minimum_bond": BOND,
     "lock": LOCK,
     "placement_blocks": 8,
-    "answer_blocks": 4,
+    "answer_blocks": 8,
     "challenge_blocks": 6,
     "challenge_bond": TOKEN,
     "maximum_challenges": 3,
@@ -39,7 +39,7 @@ class Keeping(Market):
     def __init__(self, holders: int = 6, solvers: int = 2, **changes: Any) -> None:
         self.figures = {**FIGURES, **changes}
         spec = replace(SPEC, data_blob=TREE.root)
-        super().__init__(solvers=solvers, spec=spec, pool_blocks=60)
+        super().__init__(solvers=solvers, spec=spec, pool_blocks=60, verdict_blocks=100)
         self.holders = HOLDERS[:holders]
         if holders:
             self.author(*[(suri, blobs.RegisterHolder(BOND)) for suri in self.holders])

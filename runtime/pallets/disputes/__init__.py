@@ -5,11 +5,15 @@ play moves in turn. Each has a *clock*: a budget of finalized blocks, which grow
 takes a replay. An empty clock loses. A challenger who wins voids the proof, and every other dispute about it ends with
 its bond returned; one who loses pays the bond to the defender, and clears nothing for anybody else.
 
+A *demand* makes a solver place a state that it withholds, or lose as by silence.
+
 `storage` is what is kept, `lines` lists what is open and `claimants` who is rewarded; `opening` is how people begin a
-dispute, `calls` how they play it, `clocks` keeps time, and `outcome` says how disputes end.
+dispute, `calls` how they play it, `clocks` keeps time, `outcome` says how disputes end, and `demands` what becomes of
+withheld states.
 """
 
 from runtime.pallets.disputes.calls import Play, is_turn_of
+from runtime.pallets.disputes.demands import DemandState, PlaceState, process_demands
 from runtime.pallets.disputes.lines import walk
 from runtime.pallets.disputes.opening import Commit, Open, Reveal, commitment_of, process_commitments
 from runtime.pallets.disputes.outcome import process_timeouts, require_open
@@ -18,6 +22,7 @@ from runtime.pallets.disputes.storage import (
     CHALLENGER_WON,
     COMMITMENTS,
     DEFENDER_WON,
+    DEMANDS,
     DISPUTES,
     GAMES,
     LINES,
@@ -31,6 +36,8 @@ from runtime.pallets.disputes.storage import (
     Commitment,
     CommitmentEnded,
     CommitmentMade,
+    Demand,
+    DemandKey,
     Dispute,
     DisputeCancelled,
     DisputeDecided,
@@ -49,6 +56,7 @@ __all__ = [
     "CHALLENGER_WON",
     "COMMITMENTS",
     "DEFENDER_WON",
+    "DEMANDS",
     "DISPUTES",
     "GAMES",
     "LINES",
@@ -63,6 +71,9 @@ __all__ = [
     "Commitment",
     "CommitmentEnded",
     "CommitmentMade",
+    "Demand",
+    "DemandKey",
+    "DemandState",
     "Dispute",
     "DisputeCancelled",
     "DisputeDecided",
@@ -72,6 +83,7 @@ __all__ = [
     "LoggedMove",
     "MovePlayed",
     "Open",
+    "PlaceState",
     "Play",
     "Reveal",
     "bond_reason",
@@ -80,6 +92,7 @@ __all__ = [
     "is_turn_of",
     "parameters",
     "process_commitments",
+    "process_demands",
     "process_timeouts",
     "require_open",
     "walk",

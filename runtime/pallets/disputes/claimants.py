@@ -37,5 +37,11 @@ def first_claimant(state: State, dispute: Dispute, number: int) -> int:
     return listed[0].dispute if listed else number
 
 
+def first_listed(state: State, key: Disputed) -> int | None:
+    """The number of the earliest dispute that is listed about a claim."""
+    listed = CLAIMANTS.get(state, key)
+    return listed[0].dispute if listed else None
+
+
 def _key(dispute: Dispute) -> Disputed:
     return Disputed(dispute.task, dispute.attempt, dispute.segment)

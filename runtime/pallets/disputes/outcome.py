@@ -60,7 +60,7 @@ def process_timeouts(ctx: Context) -> None:
 def process_cancellations(ctx: Context) -> None:
     """Return the bonds of a portion of the disputes about one voided claim, the one that has waited longest."""
     for pointless in CANCELLATIONS.take_due(ctx.state, ctx.number, 1):
-        _cancel_portion(ctx, pointless.first)
+        cancel_portion(ctx, pointless.first)
 
 
 def is_pointless(state: State, dispute: Dispute) -> bool:
@@ -124,10 +124,10 @@ def resolve(ctx: Context, number: int, dispute: Dispute, verdict: Verdict) -> No
         )
     )
     if won:
-        _cancel_portion(ctx, dissolve(ctx.state, dispute.task))
+        cancel_portion(ctx, dissolve(ctx.state, dispute.task))
 
 
-def _cancel_portion(ctx: Context, number: int) -> None:
+def cancel_portion(ctx: Context, number: int) -> None:
     """Cancel the disputes of a dissolved line: the oldest at once, the others a portion in each block from the next."""
     for _ in range(parameters(ctx.state).cancellations_at_once):
         if number == END:

@@ -124,6 +124,34 @@ class Pointless(Record):
     first: U63
 
 
+class DemandKey(Record):
+    """The state that a segment of a task starts from."""
+
+    task: Hash
+    segment: U32
+
+
+class Demand(Record):
+    """Who asks the solver of an attempt for a state, the ``number``-th time. ``by_verifier``: it drew the segment, so
+    the solver pays the holders. ``answered``: the solver has had the state placed under the name ``placement``;
+    ``open`` until it is available, or lost the proof."""
+
+    attempt: U32
+    number: U32
+    demander: AccountId
+    by_verifier: bool
+    placement: Hash
+    answered: bool
+    open: bool
+
+
+class DemandDue(Record):
+    """A deadline: look at the demand if it is still about that placement."""
+
+    key: DemandKey
+    placement: Hash
+
+
 # --- storage
 
 NEXT = PALLET.value("next", U63, 0)
@@ -147,6 +175,10 @@ LINKS: Map[int, Link] = PALLET.map("links", U63, Link)
 TIMEOUTS: DeadlineQueue[Timeout] = DeadlineQueue(PALLET, "timeouts", Timeout)
 CANCELLATIONS: DeadlineQueue[Pointless] = DeadlineQueue(PALLET, "cancellations", Pointless)
 """Disputes about a voided claim that no block had room to cancel yet."""
+
+DEMANDS: Map[DemandKey, Demand] = PALLET.map("demands", DemandKey, Demand)
+"""The last demand of each segment."""
+DEMAND_DUES: DeadlineQueue[DemandDue] = DeadlineQueue(PALLET, "demand_dues", DemandDue)
 
 # --- events
 
@@ -172,6 +204,39 @@ class CommitmentEnded(Record):
     challenger: AccountId
     how: str
     bond: U63
+
+
+@PALLET.event
+class StateDemanded(Record):
+    """The solver must place the state that a segment starts from by ``deadline``."""
+
+    task: Hash
+    segment: U32
+    demander: AccountId
+    by_verifier: bool
+    deadline: U63
+
+
+@PALLET.event
+class StateDelivered(Record):
+    """The state is available under the name ``placement``: everybody can replay the segment."""
+
+    task: Hash
+    segment: U32
+    placement: Hash
+
+
+@PALLET.event
+class StateWithheld(Record):
+    """The solver did not place a state, or nobody could get it: the proof is void, ``rewarded`` (who committed to
+    a challenge of the segment first, else the demander) has ``reward``."""
+
+    task: Hash
+    segment: U32
+    solver: AccountId
+    demander: AccountId
+    rewarded: AccountId
+    reward: U63
 
 
 @PALLET.event
@@ -239,6 +304,22 @@ class DisputeCancelled(Record):
 
 
 # --- errors
+
+
+@PALLET.error
+class AlreadyDemanded(DispatchError):
+    """The state was demanded of this proof, and is placed or about to be."""
+
+
+@PALLET.error
+class NotDemanded(DispatchError):
+    """No demand waits for this state."""
+
+
+@PALLET.error
+class WrongState(DispatchError):
+    """The tensors do not hash to the registered checkpoint."""
+
 
 PALLET.error(InvalidMove)
 

@@ -19,6 +19,7 @@ from runtime.pallets.proofs.challenges import (
     segment_claim,
     verdict_block,
 )
+from runtime.pallets.proofs.demands import note_placed_state, on_state_demanded
 from runtime.pallets.proofs.draw import audit_segments, draw_commitment, draw_randomness, draw_segments
 from runtime.pallets.proofs.storage import (
     APPOINTMENTS,
@@ -98,6 +99,7 @@ __all__ = [
     "draw_segments",
     "find_audit",
     "is_live",
+    "note_placed_state",
     "on_challenger_lost",
     "on_challenger_won",
     "on_commitment",
@@ -105,6 +107,7 @@ __all__ = [
     "on_dispute_cancelled",
     "on_dispute_opened",
     "on_proof_voided",
+    "on_state_demanded",
     "process_appointments",
     "require_board",
     "segment_claim",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from runtime.codec import replace
 from runtime.market_parameters import parts_of
 from runtime.pallet import Context
-from runtime.pallets import tasks, workers
+from runtime.pallets import blobs, tasks, workers
 from runtime.pallets.proofs.storage import (
     APPOINTMENTS,
     AUDITS,
@@ -13,6 +13,7 @@ from runtime.pallets.proofs.storage import (
     DISPUTES,
     DONE,
     PASSED,
+    PLACED_STATES,
     PROOFS,
     REPLACED,
     SEARCHING,
@@ -133,6 +134,9 @@ def close(ctx: Context, name: bytes, board: Board, phase: str, completed: bool =
     for audit in board.audits:
         if audit.status != REPLACED:
             workers.unlock(ctx, audit.verifier, name, completed=completed and audit.status == PASSED)
+    for placement in PLACED_STATES.get(ctx.state, name) or ():
+        blobs.release(ctx, placement)
+    PLACED_STATES.delete(ctx.state, name)
     ended = replace(board, phase=phase, disputes=0, commitments=0)
     AUDITS.put(ctx.state, name, ended)
     return ended

@@ -107,6 +107,8 @@ PROOFS: Map[bytes, Proof] = PALLET.map("proofs", Hash, Proof)
 AUDITS: Map[bytes, Board] = PALLET.map("audits", Hash, Board)
 DISPUTES: Map[DisputeKey, int] = PALLET.map("disputes", DisputeKey, U32)
 """Open disputes -> the attempt that they are about."""
+PLACED_STATES: Map[bytes, tuple[bytes, ...]] = PALLET.map("placed_states", Hash, tuple[Hash, ...])
+"""Placements of states of each task's proof, to be released with it."""
 APPOINTMENTS: DeadlineQueue[Appointment] = DeadlineQueue(PALLET, "appointments", Appointment)
 
 # --- events
