@@ -7,7 +7,7 @@ SEEDS ?= 100
 KERNEL_SOURCES := $(wildcard ml/csrc/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help install format check test test-browser test-slow demo testnet faults sim sim-ci bench cross exhaustive clean
+.PHONY: help install format check test test-browser test-clients test-slow demo testnet faults sim sim-ci bench cross exhaustive clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,6 +39,10 @@ test: $(STAMP)  ## The fast tests (under ten minutes on two cores)
 test-browser: $(STAMP)  ## The explorer in a real Chromium
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { echo "No browser, so nothing was tested: apt-get install chromium chromium-driver"; exit 1; }
 	$(BIN)/python -m pytest tests/explorer
+
+test-clients: $(STAMP)  ## Other people's JSON-RPC clients, of Python and of JavaScript, on a running node
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo "No Node.js, so @open-rpc/client-js was not tested: apt-get install nodejs npm"; exit 1; }
+	$(BIN)/python -m pytest tests/rpc/test_interop.py
 
 test-slow: $(STAMP)  ## The long property tests and stories
 	$(BIN)/python -m pytest -m slow

@@ -9,8 +9,7 @@ from typing import Any
 
 import click
 
-from rpc.connections import RpcLimits
-from rpc.server import RpcSettings
+from rpc.settings import RpcLimits, RpcSettings
 
 DEFAULTS = RpcLimits()
 MIB = 1024 * 1024
@@ -73,6 +72,13 @@ _OPTIONS = (
         help="In MiB.",
     ),
     click.option("--rpc-max-batch", default=DEFAULTS.batch, show_default=True, type=click.IntRange(1)),
+    click.option(
+        "--rpc-max-held",
+        default=DEFAULTS.held_bytes // MIB,
+        show_default=True,
+        type=click.IntRange(1),
+        help="MiB of requests and answers that all connections together may make the node hold.",
+    ),
     click.option("--rpc-rate-limit", type=click.IntRange(1), help="Calls a minute from one address; no limit without."),
     click.option("--prometheus-port", default=9615, show_default=True, type=click.IntRange(0, 65535)),
     click.option("--prometheus-external", is_flag=True, help="Serve metrics on all interfaces."),
@@ -92,6 +98,7 @@ def serving_options(function: Callable[..., Any]) -> Callable[..., Any]:
             given.pop("rpc_max_request_size") * MIB,
             given.pop("rpc_max_batch"),
             given.pop("rpc_rate_limit"),
+            given.pop("rpc_max_held") * MIB,
         )
         port = given.pop("prometheus_port")
         serving = Serving(

@@ -10,7 +10,7 @@ from chain.author import Signer
 from chain.pool import PoolLimits
 from chain.store import DEFAULT_WINDOW
 from node.keystore import SeedSigner, development_signer
-from rpc.server import RpcSettings
+from rpc.settings import RpcSettings
 from runtime.crypto import to_ss58
 from runtime.genesis import GenesisError, build_genesis
 from runtime.pallets import system

@@ -1,15 +1,19 @@
-"""A bell: rung whenever something changed, heard by everybody who waits. It carries nothing, so nothing can pile up."""
+"""A bell: rung whenever something changed, heard by all who listen. It carries nothing, so nothing can pile up."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import trio
 
 
 class Bell:
-    """Mutable. A listener that was busy while it rang learns from the count that it did."""
+    """Mutable. A task that was busy while it rang learns from the count that it did."""
 
     def __init__(self) -> None:
         self.count = 0
+        self.listeners: set[Callable[[], None]] = set()
+        """Called at every ring; they may only note it. Cheaper than a waiting task where there are many."""
         self._event = trio.Event()
 
     def ring(self) -> None:
@@ -17,6 +21,8 @@ class Bell:
         self.count += 1
         self._event.set()
         self._event = trio.Event()
+        for listener in list(self.listeners):
+            listener()
 
     async def wait(self, heard: int) -> int:
         """Return when it rang more often than ``heard``: how often by now."""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from rpc.answers.chain import BlockEventsJson, HeaderJson, SignedBlockJson
+from functools import lru_cache
+
+from rpc.answers.chain import BlockBodyJson, BlockEventsJson, HeaderJson, SignedBlockJson
 from rpc.answers.words import HashJson, ObjectJson
+from rpc.encoding import encoded
 from rpc.errors import UnknownBlock
 from rpc.kinds import HASH, MAX_PAGE, NUMBER, one_or_many, optional
 from rpc.render import hex_of, render_call, render_header, render_outcome
 from rpc.table import MethodTable
 from rpc.view import NodeView
+from runtime.block import Block
 
 TABLE = MethodTable()
+CACHED_BYTES = 256 * 1024
+"""Longest body of which the answer is remembered: many ask for the newest block."""
 
 
 @TABLE.method("chain_getBlock", hash=optional(HASH))
@@ -24,13 +30,23 @@ def get_block(node: NodeView, hash: bytes | None) -> SignedBlockJson | None:
     if block is None:
         return None
     return {
-        "block": {
-            "header": render_header(block.header),
-            "extrinsics": [hex_of(raw) for raw in block.body],
-            "calls": [render_call(raw) for raw in block.body],
-        },
+        "block": _render_cached(block) if sum(map(len, block.body)) <= CACHED_BYTES else render_block(block),
         "justifications": _justifications(node, block.header.number, hash or node.ledger.head),
     }
+
+
+def render_block(block: Block) -> BlockBodyJson:
+    """A block as it was encoded and as it reads."""
+    return {
+        "header": render_header(block.header),
+        "extrinsics": [hex_of(raw) for raw in block.body],
+        "calls": [render_call(raw) for raw in block.body],
+    }
+
+
+@lru_cache(maxsize=16)
+def _render_cached(block: Block) -> BlockBodyJson:
+    return encoded(render_block(block))
 
 
 def _justifications(node: NodeView, number: int, hash_: bytes) -> list[list[str]] | None:

@@ -1,6 +1,8 @@
 """Connections to the RPC port: how many there may be, how slow they may read, and that none of them can hurt the node.
 
 - At most ``connections`` at once, and half of that from one address elsewhere; more are closed as they come.
+- Together they may make the node hold `RpcLimits.held_bytes`; past that, whoever holds more than an equal share is cut
+  off, so that short requests go on while somebody floods.
 - Whoever reads slower than `SLOWEST_READER`, or stops reading for `SEND_SECONDS`, is cut off.
 - Whatever goes wrong inside one connection ends that connection.
 """
@@ -8,47 +10,105 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import trio
+
+from rpc.settings import RpcLimits
 
 SEND_SECONDS = 20.0
 SLOWEST_READER = 16 * 1024
 """Bytes a second."""
 MAX_RATES = 4096
+CORKED_BYTES = 64 * 1024
 
 logger = logging.getLogger("solvent.rpc")
 
 
-@dataclass(frozen=True, slots=True)
-class RpcLimits:
-    """Bounds of what callers may ask for. ``rate`` is calls a minute from one address, None for no bound."""
-
-    connections: int = 128
-    subscriptions: int = 128
-    message_bytes: int = 8 * 1024 * 1024
-    batch: int = 256
-    rate: int | None = None
+async def take(lock: trio.Lock) -> None:
+    """Acquire a lock; one that is free costs no turn of the scheduler."""
+    try:
+        lock.acquire_nowait()
+    except trio.WouldBlock:
+        await lock.acquire()
 
 
 class GuardedStream:
-    """A TCP stream that breaks rather than wait for ever for its reader. Mutable."""
+    """A TCP stream that breaks rather than wait for ever for its reader, or hold too much memory. Mutable.
 
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self._stream = stream
+    ``held`` counts the bytes that came and were not settled yet (`settle`), and those on their way out.
+    """
+
+    def __init__(self, stream: trio.SocketStream, gate: Gate) -> None:
+        self._stream, self._gate = stream, gate
         self.socket = stream.socket
+        self.held = self._coming = 0
+        self._corked: bytearray | None = None
+        self._lock = trio.Lock()
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """As trio's. Raises `trio.BrokenResourceError` when the other side does not read."""
-        with trio.move_on_after(SEND_SECONDS + len(data) / SLOWEST_READER) as patience:
-            await self._stream.send_all(data)
+        if self._corked is not None:
+            self._corked += data
+            if len(self._corked) <= CORKED_BYTES:
+                return
+            data, self._corked = self._corked, bytearray()
+        await self._hold(len(data))
+        try:
+            with trio.move_on_after(SEND_SECONDS + len(data) / SLOWEST_READER) as patience:
+                await take(self._lock)
+                try:
+                    await self._stream.send_all(data)
+                finally:
+                    self._lock.release()
+        finally:
+            self._release(len(data))
         if patience.cancelled_caught:
-            await trio.aclose_forcefully(self._stream)
-            raise trio.BrokenResourceError("the other side does not read")
+            await self._break("the other side does not read")
+
+    @contextmanager
+    def corked(self) -> Iterator[None]:
+        """Collect short messages, to send them together by `uncork`."""
+        self._corked = bytearray()
+        try:
+            yield
+        finally:
+            self._corked = None
+
+    async def uncork(self) -> None:
+        """Send what was collected."""
+        if self._corked:
+            data, self._corked = self._corked, None
+            await self.send_all(data)
+            self._corked = bytearray()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        return await self._stream.receive_some(max_bytes)
+        data = await self._stream.receive_some(max_bytes)
+        self._coming += len(data)
+        await self._hold(len(data))
+        return data
+
+    def settle(self) -> None:
+        """What came so far is answered, or stored elsewhere."""
+        self._release(self._coming)
+        self._coming = 0
+
+    async def _hold(self, count: int) -> None:
+        self.held += count
+        self._gate.held += count
+        limits = self._gate.limits
+        if self._gate.held > limits.held_bytes and self.held > limits.held_bytes // limits.connections:
+            self._gate.overdrawn += 1
+            await self._break(f"it makes this node hold {self.held} bytes, and all connections {self._gate.held}")
+
+    def _release(self, count: int) -> None:
+        self.held -= count
+        self._gate.held -= count
+
+    async def _break(self, reason: str) -> None:
+        await trio.aclose_forcefully(self._stream)
+        raise trio.BrokenResourceError(reason)
 
     async def send_eof(self) -> None:
         with trio.move_on_after(1):
@@ -65,6 +125,8 @@ class Gate:
         self.limits = limits
         self.open: dict[GuardedStream, str] = {}
         self.refused = 0
+        self.held = self.overdrawn = 0
+        """Bytes that all connections make the node hold, and how many were cut off for it."""
         self.answered: dict[tuple[str, bool], int] = {}
         """(method, whether with an error) -> how often; bounded, because unknown methods count as one."""
         self.sessions = 0
@@ -120,7 +182,7 @@ async def serve_connections(
     """Serve until ``stop`` returns; then ``on_stop``, and ``grace`` seconds later whoever is left is cut off."""
 
     async def contain(stream: trio.SocketStream) -> None:
-        guarded = GuardedStream(stream)
+        guarded = GuardedStream(stream, gate)
         if not gate.admit(guarded):
             await trio.aclose_forcefully(stream)
             return
@@ -130,6 +192,7 @@ async def serve_connections(
             logger.info("a connection from %s ended: %r", gate.open[guarded], error)
         finally:
             del gate.open[guarded]
+            gate.held -= guarded.held
             await trio.aclose_forcefully(stream)
 
     async with trio.open_nursery() as connections:

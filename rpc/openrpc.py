@@ -37,6 +37,7 @@ ERRORS = (
     (-32002, "this node cannot answer: it keeps no index, or the method needs a WebSocket"),
     (-32006, "too many subscriptions on this connection"),
     (-32007, "the request is too big"),
+    (-32008, "the answers to the calls before this one of the batch are too big already"),
     (-32010, "the batch has too many calls"),
     (-32999, "the rate limit is exceeded"),
     (1010, "invalid extrinsic: `data.code` is the runtime's word for it, such as `stale_nonce`"),
@@ -119,7 +120,8 @@ reading for 20 seconds is cut off.
 *Unsafe* methods tell or change what concerns the operator alone. They are served to callers on this machine, unless
 `--rpc-external` is given; `--rpc-methods safe` or `unsafe` decides otherwise. Web pages may ask when they come from
 this machine or from an origin named by `--rpc-cors`. Connections, subscriptions, sizes and rates are bounded by
-`--rpc-max-*` and `--rpc-rate-limit`.
+`--rpc-max-*` and `--rpc-rate-limit`. All connections together may make the node hold 64 MiB (`--rpc-max-held`) of
+messages that are not whole, not answered or not read yet; past that, whoever holds more than an equal share is cut off.
 """
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from chain.db import DatabaseError
+from rpc.encoding import decode_json, encode_json
 from rpc.errors import (
+    ANSWER_TOO_BIG,
     BATCH_TOO_BIG,
     INTERNAL_ERROR,
     PARSE_ERROR,
@@ -22,6 +23,10 @@ from rpc.table import MethodTable, Sessions
 from rpc.view import NodeView
 
 MAX_BATCH = 256
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+"""When the answers of a batch have come to that size, the rest of its calls is refused."""
+PAUSE_CALLS = 4
+"""Calls of a batch between which nobody else gets a turn."""
 
 logger = logging.getLogger("solvent.rpc")
 
@@ -56,39 +61,44 @@ async def answer(
     try:
         message = _parse(body)
     except RpcError as error:
-        return _dump(_failure(None, error))
+        return encode_json(_failure(None, error))
     if not isinstance(message, list):
         single = _answer_one(table, node, message, caller)
-        return None if single is None else _dump(single)
+        return None if single is None else encode_json(single)
     if not message:
-        return _dump(_failure(None, InvalidRequest("an empty batch")))
+        return encode_json(_failure(None, InvalidRequest("an empty batch")))
     if len(message) > max_batch:
         reason = f"The batch has {len(message)} calls; at most {max_batch} are allowed"
-        return _dump(_failure(None, RpcError(BATCH_TOO_BIG, reason)))
-    responses = []
-    for item in message:
-        response = _answer_one(table, node, item, caller)
+        return encode_json(_failure(None, RpcError(BATCH_TOO_BIG, reason)))
+    responses: list[bytes] = []
+    room = MAX_ANSWER_BYTES
+    for number, item in enumerate(message, 1):
+        response = _answer_one(table, node, item, caller) if room > 0 else _no_room(item)
         if response is not None:
-            responses.append(response)
-        await pause()
-    return _dump(responses) if responses else None
+            responses.append(encode_json(response))
+            room -= len(responses[-1])
+        if number % PAUSE_CALLS == 0:
+            await pause()
+    return b"[" + b",".join(responses) + b"]" if responses else None
+
+
+def _no_room(request: Any) -> dict[str, Any]:
+    """The answer to a call of a batch whose answers are too big already."""
+    identity = request.get("id") if isinstance(request, dict) else None
+    reason = f"Response is too big: the calls before this one took {MAX_ANSWER_BYTES} bytes; ask for less at once"
+    return _failure(identity, RpcError(ANSWER_TOO_BIG, reason))
 
 
 def too_big(most: int) -> bytes:
     """The answer to a body above the bound."""
-    return _dump(_failure(None, RpcError(TOO_BIG, f"Request is too big; at most {most} bytes are allowed")))
+    return encode_json(_failure(None, RpcError(TOO_BIG, f"Request is too big; at most {most} bytes are allowed")))
 
 
 def _parse(body: bytes) -> Any:
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise RpcError(PARSE_ERROR, f"Parse error: {reason[:200]}") from None
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+        return decode_json(body)
+    except ValueError as error:
+        raise RpcError(PARSE_ERROR, f"Parse error: {str(error)[:200]}") from None
 
 
 def _answer_one(table: MethodTable, node: NodeView, request: Any, caller: Caller) -> dict[str, Any] | None:
@@ -131,7 +141,3 @@ def _call(table: MethodTable, node: NodeView, request: Any, caller: Caller) -> A
 
 def _failure(identity: Any, error: RpcError) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "error": error.to_json(), "id": identity}
-
-
-def _dump(message: Any) -> bytes:
-    return json.dumps(message, separators=(",", ":")).encode()

@@ -11,38 +11,37 @@ import errno
 import logging
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
-from dataclasses import dataclass, field
 
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
-from hypercorn.events import Closed, Event, RawData
-from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from rpc.blobs import handle_blob
-from rpc.connections import Gate, GuardedStream, RpcLimits, serve_connections
-from rpc.draining import drained
+from rpc.connections import Gate, GuardedStream, serve_connections
+from rpc.draining import STREAM, drained, is_call
 from rpc.health import check_health
+from rpc.http import Connection
 from rpc.methods import TABLE
 from rpc.metrics import build_metrics_app
 from rpc.origins import Origins, cors_headers
 from rpc.page import serve_page
 from rpc.protocol import Caller, answer, too_big
+from rpc.settings import RpcLimits, RpcSettings
 from rpc.view import NodeView
 from rpc.websocket import Session
 from runtime.errors import SolventError
 
 JSON_TYPE = "application/json"
+JSON_HEADER = (b"content-type", b"application/json")
 BODY_SECONDS = 60.0
 """How long the body of a call may take to arrive."""
 GRACE_SECONDS = 1.0
@@ -72,15 +71,6 @@ def bind_socket(host: str, port: int, option: str = "--rpc-port") -> socket.sock
     return listener
 
 
-@dataclass(frozen=True, slots=True)
-class RpcSettings:
-    """What is served to whom. ``origins`` are the web pages that may ask, see `rpc.origins`."""
-
-    limits: RpcLimits = field(default_factory=RpcLimits)
-    origins: tuple[str, ...] = ()
-    allows_unsafe: bool = True
-
-
 class Server:
     """Answers HTTP and WebSocket requests over one node. Mutable: its gate counts."""
 
@@ -93,7 +83,6 @@ class Server:
         """The ASGI application."""
         routes = [
             WebSocketRoute("/", self._websocket),
-            Route("/", self._rpc, methods=["POST"]),
             Route("/", serve_page, methods=["GET"]),
             Route("/health", self._health, methods=["GET"]),
             Route("/blobs/{root}", self._blob, methods=["GET", "HEAD", "PUT"]),
@@ -117,43 +106,49 @@ class Server:
                 return
 
             async def send_with_headers(message: Message) -> None:
-                if message["type"] == "http.response.start":
+                if origin is not None and message["type"] == "http.response.start":
                     MutableHeaders(scope=message).update(cors_headers(origin))
                 await send(message)
 
-            await app(scope, receive, send_with_headers)
+            await (self._rpc if is_call(scope) else app)(scope, receive, send_with_headers)
 
         return with_origin
 
-    def _caller(self, connection: HTTPConnection) -> Caller:
-        address = connection.client.host if connection.client else ""
+    def _caller(self, address: str) -> Caller:
         return Caller(address, self._may_call, self.settings.allows_unsafe, None, self.gate.count)
 
     def _may_call(self, address: str) -> bool:
         return self.gate.may_call(address, trio.current_time())
 
-    async def _rpc(self, request: Request) -> Response:
-        limits = self.settings.limits
+    async def _rpc(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a ``POST`` of JSON-RPC, without the ways round that a framework takes."""
         body = bytearray()
-        try:
-            with trio.fail_after(BODY_SECONDS):
-                async with aclosing(request.stream()) as pieces:
-                    async for piece in pieces:
-                        body += piece
-                        if len(body) > limits.message_bytes:
-                            return Response(too_big(limits.message_bytes), 413, media_type=JSON_TYPE)
-        except ClientDisconnect:
-            return Response(None, 400)
-        except trio.TooSlowError:
-            return PlainTextResponse("the request took too long\n", 408, {"Connection": "close"})
-        pause = trio.lowlevel.checkpoint
-        content = await answer(TABLE, self.node, bytes(body), pause, self._caller(request), limits.batch)
-        if content is None:
-            return Response(None, 204)
-        return Response(content, media_type=JSON_TYPE)
+        with trio.move_on_after(BODY_SECONDS) as patience:
+            more = True
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return
+                body += message.get("body", b"")
+                if len(body) > self.settings.limits.message_bytes:
+                    refusal = Response(too_big(self.settings.limits.message_bytes), 413, media_type=JSON_TYPE)
+                    await refusal(scope, receive, send)
+                    return
+                more = message.get("more_body", False)
+        if patience.cancelled_caught:
+            late = PlainTextResponse("the request took too long\n", 408, {"Connection": "close"})
+            await late(scope, receive, send)
+            return
+        host = scope["client"][0] if scope.get("client") else ""
+        pause, batch = trio.lowlevel.checkpoint, self.settings.limits.batch
+        content = await answer(TABLE, self.node, bytes(body), pause, self._caller(host), batch)
+        headers = [] if content is None else [(b"content-length", str(len(content)).encode()), JSON_HEADER]
+        await send({"type": "http.response.start", "status": 204 if content is None else 200, "headers": headers})
+        await send({"type": "http.response.body", "body": content or b""})
 
     async def _websocket(self, websocket: WebSocket) -> None:
-        await Session(TABLE, self.node, self.gate, websocket, self._caller(websocket)).run()
+        address = websocket.client.host if websocket.client else ""
+        await Session(TABLE, self.node, self.gate, websocket, self._caller(address)).run()
 
     async def _health(self, request: Request) -> Response:
         health = check_health(self.node)
@@ -161,39 +156,6 @@ class Server:
 
     async def _blob(self, request: Request) -> Response:
         return await handle_blob(self.node, request)
-
-
-class Connection(TCPServer):
-    """hypercorn's connection, which neither outlives its peer nor waits for itself.
-
-    Left alone it waits for its idle timeout even when the peer is gone; and a send that breaks tells the application
-    so, inside the very call for which the application waits.
-    """
-
-    _has_ended = False
-
-    async def protocol_send(self, event: Event) -> None:
-        if not isinstance(event, RawData):
-            await super().protocol_send(event)
-            return
-        try:
-            async with self.send_lock:
-                with trio.CancelScope(shield=True):
-                    await self.stream.send_all(event.data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self._task_group.spawn(self._on_broken)
-
-    async def _on_broken(self) -> None:
-        await self.protocol.handle(Closed())
-
-    async def _read_data(self) -> None:
-        await super()._read_data()
-        self._has_ended = True
-        await self.idle_task.stop()
-
-    async def _idle_timeout(self) -> None:
-        if not self._has_ended:
-            await super()._idle_timeout()
 
 
 async def serve_rpc(
@@ -231,7 +193,7 @@ async def _serve(app: ASGIApp, gate: Gate, listener: socket.socket, stop: Callab
     wrapped, context = ASGIWrapper(drained(app)), WorkerContext(None)  # type: ignore[arg-type]
 
     async def handle(stream: GuardedStream) -> None:
-        await Connection(wrapped, config, context, ConnectionState({}), stream)  # type: ignore[arg-type]
+        await Connection(wrapped, config, context, ConnectionState({STREAM: stream}), stream)  # type: ignore[arg-type]
 
     socket_listener = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
     await serve_connections(socket_listener, gate, handle, stop, context.terminated.set, GRACE_SECONDS)

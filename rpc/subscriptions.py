@@ -81,6 +81,7 @@ class Heads(Generic[T]):
         return [self._show(ledger, hash_, skipped) for hash_ in reversed(fresh)]
 
 
+@lru_cache(maxsize=64)
 def _show_header(ledger: Ledger, hash_: bytes, skipped: int) -> HeaderJson:
     header = ledger.header(hash_)
     assert header is not None

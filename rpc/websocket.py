@@ -7,22 +7,26 @@ read answers cannot ask for more; notifications are made from the chain's presen
 
 from __future__ import annotations
 
-import json
 import secrets
 from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import trio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from rpc.connections import Gate
+from rpc.connections import Gate, GuardedStream, take
+from rpc.draining import STREAM
+from rpc.encoding import EncodedOnce
 from rpc.errors import TOO_MANY_SUBSCRIPTIONS, RpcError
 from rpc.protocol import Caller, answer
 from rpc.subscriptions import Subscription
 from rpc.table import Method, MethodTable
 from rpc.view import NodeView
 
+_shared = EncodedOnce()
+"""Results that many subscribers hear, such as a header."""
 PAUSE_SECONDS = 0.005
 """How long a connection rests between two looks at its subscriptions."""
 
@@ -35,6 +39,7 @@ class Session:
         self._caller = replace(caller, session=self)
         self._subscriptions: dict[str, tuple[Method, Subscription[Any]]] = {}
         self._fresh: list[tuple[str, Method, Subscription[Any]]] = []
+        self._stream: GuardedStream = websocket.scope["state"][STREAM]
         self._lock = trio.Lock()
         self._wake = trio.Event()
 
@@ -65,8 +70,11 @@ class Session:
             self._start_fresh()
 
     async def _send(self, data: bytes) -> None:
-        async with self._lock:
+        await take(self._lock)
+        try:
             await self._websocket.send_text(data.decode())
+        finally:
+            self._lock.release()
 
     # --- subscriptions
 
@@ -96,17 +104,29 @@ class Session:
             self._wake.set()
 
     async def _notify(self) -> None:
-        """Ask every subscription for news whenever the chain changed."""
-        heard = -1
-        while True:
-            heard = self._node.bell.count
-            for identity, (method, subscription) in list(self._subscriptions.items()):
-                await self._poll(identity, method, subscription)
-            await trio.sleep(PAUSE_SECONDS)
-            await self._wait(heard)
+        """Ask every subscription for news whenever the chain changed, and send all of them together."""
+        self._node.bell.listeners.add(self._ring)
+        try:
+            while True:
+                self._wake = trio.Event()
+                with self._stream.corked():
+                    for identity, (method, subscription) in list(self._subscriptions.items()):
+                        await self._poll(identity, method, subscription)
+                    await self._stream.uncork()
+                await trio.sleep(PAUSE_SECONDS)
+                await self._wake.wait()
+        finally:
+            self._node.bell.listeners.discard(self._ring)
+
+    def _ring(self) -> None:
+        self._wake.set()
 
     async def _poll(self, identity: str, method: Method, subscription: Subscription[Any]) -> None:
-        while identity in self._subscriptions:
+        for turn in count():
+            if identity not in self._subscriptions:
+                return
+            if turn > 1:
+                await trio.lowlevel.checkpoint()
             results = subscription.poll(self._node)
             for result in results:
                 await self._send(_notification(method.notification, identity, result))
@@ -114,22 +134,8 @@ class Session:
                 self._subscriptions.pop(identity, None)
             if not results:
                 return
-            await trio.lowlevel.checkpoint()
-
-    async def _wait(self, heard: int) -> None:
-        """Until the chain changed or a subscription was added."""
-        async with trio.open_nursery() as nursery:
-
-            async def until(waiter: Any, *args: Any) -> None:
-                await waiter(*args)
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(until, self._wake.wait)
-            if self._subscriptions:
-                nursery.start_soon(until, self._node.bell.wait, heard)
-        self._wake = trio.Event() if self._wake.is_set() else self._wake
 
 
 def _notification(method: str, identity: str, result: Any) -> bytes:
-    content = {"jsonrpc": "2.0", "method": method, "params": {"subscription": identity, "result": result}}
-    return json.dumps(content, separators=(",", ":")).encode()
+    head = f'{{"jsonrpc":"2.0","method":"{method}","params":{{"subscription":"{identity}","result":'
+    return head.encode() + _shared.encode(result) + b"}}"

@@ -24,7 +24,7 @@ ARROWS: dict[str, set[str]] = {
 
 HOMES: dict[str, set[str]] = {
     "nacl": {"runtime/crypto.py"},
-    "msgspec": {"runtime/codec.py"},
+    "msgspec": {"runtime/codec.py", "rpc/encoding.py"},
     "plyvel": {"chain/db.py"},
     "torch": {"ml"},
     "numpy": {"ml"},

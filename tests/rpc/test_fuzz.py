@@ -13,9 +13,8 @@ import pytest
 from wsproto.events import BytesMessage
 
 from node.service import Node
-from rpc.connections import RpcLimits
 from rpc.methods import TABLE
-from rpc.server import RpcSettings
+from rpc.settings import RpcLimits, RpcSettings
 from runtime.crypto import derive_seed
 from runtime.pallets import system
 from solvent.client import Client

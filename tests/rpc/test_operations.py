@@ -12,9 +12,8 @@ import httpx
 import pytest
 
 from node.service import Node
-from rpc.connections import RpcLimits
 from rpc.health import check_health
-from rpc.server import RpcSettings
+from rpc.settings import RpcLimits, RpcSettings
 from runtime.codec import decode, encode
 from runtime.crypto import derive_seed, public_key, to_ss58
 from runtime.pallets import balances, system

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpc.errors import INTERNAL_ERROR
@@ -166,6 +166,7 @@ JSON = st.recursive(
 NAMES = st.sampled_from(sorted(TABLE.methods))
 
 
+@settings(deadline=None)
 @given(NAMES, st.lists(JSON, max_size=5) | st.dictionaries(st.text(max_size=8), JSON, max_size=3))
 def test_no_parameters_make_any_method_fail_unexpectedly(view: View, method: str, params: Any) -> None:
     body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
@@ -186,3 +187,14 @@ def test_no_plausible_parameters_make_any_method_fail_unexpectedly(view: View, m
 def test_no_bytes_make_the_server_fail(view: View, body: bytes) -> None:
     response = ask_bytes(view, body)
     assert response is SILENT or response["error"]["code"] in (-32700, -32600)
+
+
+def test_a_batch_whose_answers_grow_too_big_is_answered_in_part(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rpc.protocol.MAX_ANSWER_BYTES", 100_000)
+    batch = [{"jsonrpc": "2.0", "id": number, "method": "state_getMetadata"} for number in range(8)]
+    answers = ask_bytes(view, json.dumps(batch).encode())
+    assert [answer["id"] for answer in answers] == list(range(8))
+    refused = [answer for answer in answers if "error" in answer]
+    assert {answer["error"]["code"] for answer in refused} == {-32008}
+    assert 0 < len(refused) < 8
+    assert refused == answers[-len(refused) :]

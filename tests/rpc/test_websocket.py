@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from node.service import Node
-from rpc.connections import RpcLimits
-from rpc.server import RpcSettings
+from rpc.settings import RpcLimits, RpcSettings
 from runtime.block import extrinsic_hash
 from runtime.crypto import derive_seed, public_key
 from runtime.pallets import balances, system
