@@ -28,7 +28,7 @@ from chain.grandpa.effects import (
 from chain.grandpa.effects import Effect as VoterEffect
 from chain.grandpa.messages import CatchUpRequest, Gossip, SignedProposal, decode_catch_ups, decode_gossip
 from chain.grandpa.voter import GrandpaVoter
-from chain.keyring import Keyring
+from chain.keyring import KeyInUse, Keyring
 from chain.ledger import Ledger
 from chain.messages import VOTES, Votes, encode_message
 from chain.slots import SlotClock
@@ -59,14 +59,6 @@ class FinalizeBlock:
 @dataclass(frozen=True, slots=True)
 class Outdated:
     """Somebody speaks of a later set, unchecked: the justification that ended this node's set may have got lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyInUse:
-    """Something was signed with a key of this node, and not by this node, as far as it remembers."""
-
-    key: bytes
-    what: str
 
 
 @dataclass(frozen=True, slots=True)

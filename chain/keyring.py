@@ -8,9 +8,18 @@ set one key signs, whatever else is here, and it is the same one after a restart
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from chain.slots import SlotSigner
 from runtime.block import Authority
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInUse:
+    """Something was signed with a key of this node, and not by this node, as far as it remembers."""
+
+    key: bytes
+    what: str
 
 
 class Keyring:

@@ -16,7 +16,7 @@ from typing import Literal
 from chain.db import Batch
 from chain.effects import Commit, Effect, Judge, NewBest, NewFinalized, Punish
 from chain.evidence import EvidenceBook
-from chain.finality import Finality, FinalityEffect, FinalizeBlock, KeyInUse, Outdated
+from chain.finality import Finality, FinalityEffect, FinalizeBlock, Outdated
 from chain.finality_requests import FinalityRequests
 from chain.gossip import judge_announcement, take_extrinsics
 from chain.grandpa.effects import NeedBlock, ReportEquivocation, RequestCatchUp
@@ -48,7 +48,6 @@ from chain.slots import SlotClock
 from chain.state_download import DOWNLOAD
 from chain.sync import Sync, SyncState
 from chain.warp import Warp, WarpOptions, WarpRefused
-from runtime.block import slot_of
 from runtime.pallets import system
 from runtime.pallets.offences import HeaderEquivocation
 
@@ -95,8 +94,9 @@ class ChainNode:
         self.history = History(ledger, self.requests, self.sync.peers)
         self.keys = Keyring() if keys is None else keys
         self._quiet_slots, self._quiet_until = quiet_slots, -1
-        self._is_quiet = quiet_slots > 0
-        self.finality = Finality(ledger, self.clock, self.keys, gossip_seconds, self._is_quiet)
+        self.is_quiet = quiet_slots > 0
+        """Whether it only listens yet."""
+        self.finality = Finality(ledger, self.clock, self.keys, gossip_seconds, self.is_quiet)
         self._finality_requests = FinalityRequests(ledger, self.finality, self.requests)
         self.evidence = EvidenceBook(ledger)
         self.author = SlotAuthor(ledger, pool, self.clock, self.keys, self.evidence)
@@ -274,10 +274,7 @@ class ChainNode:
                 if wanted is not None:
                     self.sync.on_announced(peer, *wanted)
                 header = decode_message(Announce, data).header
-                seen: list[NodeEffect] = [*self.importer.observe(header)]
-                if self.author.is_foreign(header):
-                    seen.append(KeyInUse(slot_of(header.digest).author, f"block {header.number}"))
-                return [Judge(message, verdict), *seen]
+                return [Judge(message, verdict), *self.importer.observe(header), *self.author.observe(header)]
             if topic == EXTRINSICS:
                 items = decode_message(Extrinsics, data).items
                 if self.importer.is_swamped(now):
@@ -321,7 +318,7 @@ class ChainNode:
             self._maintain,
             lambda later: [*self.propagation.on_time(later, () if self.sync.is_behind else self._connected)],
         ]
-        if self._is_quiet:
+        if self.is_quiet:
             steps.append(self._listen)
         elif not self.sync.is_behind:
             self.author.on_time(now, self.importer.is_swamped(now))
@@ -330,11 +327,12 @@ class ChainNode:
     def _listen(self, now: float) -> list[NodeEffect]:
         """Begin to sign when nobody else was heard to do so for long enough. What is old news proves nothing."""
         slot = self.clock.slot_at(now)
-        if self.sync.is_behind or not self._connected or self._quiet_until < 0:
+        is_cut_off = not self._connected and len(self.finality.voter.voters) > 1
+        if self.sync.is_behind or is_cut_off or self._quiet_until < 0:
             self._quiet_until = slot + self._quiet_slots
         if slot < self._quiet_until:
             return []
-        self._is_quiet = False
+        self.is_quiet = False
         return [*self.finality.speak(now)]
 
     def silence(self, now: float) -> list[NodeEffect]:

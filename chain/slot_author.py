@@ -13,7 +13,7 @@ from collections.abc import Callable
 from chain.author import BlockBuilder
 from chain.effects import Commit, Effect, Publish
 from chain.evidence import EvidenceBook
-from chain.keyring import Keyring
+from chain.keyring import KeyInUse, Keyring
 from chain.ledger import Ledger
 from chain.messages import BLOCKS, Announce, encode_message
 from chain.pool import Pool
@@ -80,16 +80,16 @@ class SlotAuthor:
         builder = BlockBuilder(self._ledger, self._pool, signer.public, slot, time, now, claim.output, report)
         self._job = (builder, signer, slot)
 
-    def is_foreign(self, header: Header) -> bool:
-        """Whether somebody else seals with a key of this node: a block after the last one that was made here."""
+    def observe(self, header: Header) -> list[KeyInUse]:
+        """A header was announced. Under a key of this node, after the last block made here, it is somebody else's."""
         try:
             claim = slot_of(header.digest)
             if claim.author not in self._keys or claim.slot <= self._authored:
-                return False
+                return []
             validate_seal(header, self._ledger.genesis_hash, self._ledger.verify)
         except InvalidBlock:
-            return False
-        return True
+            return []
+        return [KeyInUse(claim.author, f"block {header.number}")]
 
     def _interval(self) -> int:
         """Slots from one block to the next: one, and more the further finality lags."""

@@ -217,6 +217,8 @@ def _run(config: NetworkConfig, name: str) -> None:
             say(f"Network  {address}")
         say(f"Data     {config.node.base_path}")
         say(f"Block    {node.ledger.head_number}, of which {node.ledger.finalized_number} are final\n")
+        if node.chain.is_quiet and config.keys and config.keys.signers:
+            say("Listening for some slots, once there are peers, whether another machine signs with the same key.")
         if node.chain.is_warping:
             say("Warping: no blocks are executed until the state of a final one is here.")
 

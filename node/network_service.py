@@ -17,10 +17,10 @@ import trio
 
 from chain import messages
 from chain.effects import Ask, Commit, Judge, NewBest, NewFinalized, Publish, Punish
-from chain.finality import FinalityBroken, KeyInUse
+from chain.finality import FinalityBroken
 from chain.grandpa.effects import ReportEquivocation
 from chain.importer import Equivocation
-from chain.keyring import Keyring
+from chain.keyring import KeyInUse, Keyring
 from chain.network_node import ChainNode, NodeEffect
 from chain.signing_memory import signing_memory
 from chain.slots import is_primary

@@ -14,10 +14,10 @@ from typing import Any, Protocol
 
 from chain import slots
 from chain.effects import Ask, Commit, Judge, NewFinalized, Publish, Punish
-from chain.finality import FinalityBroken, KeyInUse
+from chain.finality import FinalityBroken
 from chain.grandpa.effects import ReportEquivocation
 from chain.importer import Equivocation
-from chain.keyring import Keyring
+from chain.keyring import KeyInUse, Keyring
 from chain.ledger import Ledger, open_ledger
 from chain.messages import BLOCKS, EXTRINSICS, VOTES
 from chain.network_node import ChainNode, NodeEffect

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from chain.db import Database
-from chain.finality import KeyInUse
 from chain.grandpa.memory import Grounds
 from chain.grandpa.messages import CatchUp, decode_gossip
+from chain.keyring import KeyInUse
 from chain.ledger import open_ledger
 from chain.messages import BLOCKS, VOTES, Announce, Votes, decode_message, encode_message
 from chain.signing_memory import MemoryRefused, export_memory, import_memory, signing_memory
 from chain.slot_author import AUTHORED
 from chain.slots import is_primary, slot_of_header
-from chain.vote_memory import Signed, VoteMemory, forget_before, signed_in
+from chain.vote_memory import VOTE, Signed, VoteMemory, forget_before, signed_in
 from node.keystore import SeedSigner
 from runtime.block import IMMORTAL, Call, Header, Seal, Slot, header_hash, seal_message, sign_extrinsic, slot_of
 from runtime.codec import encode, replace
@@ -206,6 +206,15 @@ def test_a_quiet_validator_signs_when_nobody_else_was_heard(network: PassiveNetw
     assert not any(isinstance(effect, KeyInUse) for effect in alice.effects)
 
 
+@pytest.mark.parametrize("names", [("Alice",), ("Alice", "Bob")])
+def test_who_is_cut_off_hears_nobody_unless_there_is_nobody_else(tmp_path: Path, names: tuple[str, ...]) -> None:
+    with PassiveNetwork(tmp_path, genesis=network_genesis(names), names=()) as network:
+        alone = network.add("Alice", [OLD], quiet_slots=2)
+        network.run(20)
+        assert (alone.chain.ledger.finalized_number > 5) == (len(names) == 1)
+        assert alone.chain.is_quiet == (len(names) > 1)
+
+
 @pytest.mark.parametrize("kind", ["foreign", "forged", "past"])
 def test_a_block_under_an_own_key_is_foreign_if_it_is_sealed_and_newer_than_the_last_own_one(
     network: PassiveNetwork, kind: str
@@ -302,6 +311,18 @@ def test_two_keys_in_one_database_remember_apart(tmp_path: Path) -> None:
         assert {signed.vote.round for signed in new.recall().signed if isinstance(signed, SignedVote)} == {2, 3}
         assert old.recall().grounds is None
         assert new.recall().grounds == grounds
+
+
+def test_what_an_earlier_release_recorded_without_the_voter_in_its_key_counts(tmp_path: Path) -> None:
+    with Database(tmp_path / "db") as database:
+        mine, other = vote(OLD, 3, 1), vote(NEW, 3, 2)
+        for signed in (mine, other):
+            place = signed.vote.set_id.to_bytes(8, "big") + signed.vote.round.to_bytes(8, "big")
+            database.write({VOTE + place + b"prevote": encode(signed)})
+        assert VoteMemory(database, 3, OLD.public).recall().signed == (mine,)
+        assert VoteMemory(database, 2, OLD.public).is_over
+        database.write(forget_before(database, 4))
+        assert not VoteMemory(database, 2, OLD.public).is_over
 
 
 def test_who_signed_in_a_later_set_has_nothing_to_say_in_an_earlier_one(tmp_path: Path) -> None:

@@ -10,8 +10,7 @@ from typing import Any
 from chain import slots
 from chain.db import Database
 from chain.effects import Ask, Commit, Judge, Publish, Punish
-from chain.finality import KeyInUse
-from chain.keyring import Keyring
+from chain.keyring import KeyInUse, Keyring
 from chain.ledger import open_ledger
 from chain.network_node import ChainNode, NodeEffect
 from chain.pool import Pool
