@@ -24,6 +24,7 @@ import numpy as np
 
 from ml.backend import ALIGNMENT, DTYPES, Array, FpuModeError, Instruction, KernelsMissing
 from ml.kernel_build import REBUILD, fingerprint
+from ml.record import code_words, fill_record
 from runtime.errors import SolventError
 from runtime.vm.types import TensorType
 
@@ -107,9 +108,9 @@ class Plan:
     def __init__(self, instructions: Sequence[Instruction], addresses: Sequence[int]) -> None:
         self.length = len(instructions)
         self.records = ffi.new("struct solvent_instruction[]", max(1, self.length))
-        self.codes = [ffi.new("int32_t[]", [_signed(word) for word in one.code]) for one in instructions]
+        self.codes = [ffi.from_buffer("int32_t[]", code_words(one)) for one in instructions]
         for record, instruction, code in zip(self.records, instructions, self.codes, strict=False):
-            _write(record, instruction, addresses)
+            fill_record(ffi, record, instruction, getattr(lib, f"OP_{instruction.op.upper()}"), addresses)
             record.code = code
 
     def run(self, pool: Pool, instruction_set: str, first: int, last: int, step: int) -> None:
@@ -154,28 +155,3 @@ class CpuMachine:
 
     def run(self, first: int, last: int, step: int) -> None:
         self.plan.run(self.backend.pool, self.backend.name, first, last, step)
-
-
-def _signed(word: int) -> int:
-    return word - (1 << 32) if word >= 1 << 31 else word
-
-
-def _write(record: Any, instruction: Instruction, addresses: Sequence[int]) -> None:
-    record.op = getattr(lib, f"OP_{instruction.op.upper()}")
-    record.rank = len(instruction.sizes)
-    record.work = instruction.work
-    record.inputs, record.outputs = len(instruction.inputs), len(instruction.outputs)
-    for index, offset in enumerate(instruction.offsets):
-        record.offset[index] = offset
-    for index, size in enumerate(instruction.sizes):
-        record.size[index] = size
-    for index, bits in enumerate(instruction.scalars):
-        record.scalar[index] = bits
-    for side, strides in enumerate(instruction.strides):
-        for index, stride in enumerate(strides):
-            record.stride[side][index] = stride
-    pointers = getattr(record, "in")  # a keyword in Python
-    for index, value in enumerate(instruction.inputs):
-        pointers[index] = ffi.cast("void *", addresses[value])
-    for index, value in enumerate(instruction.outputs):
-        record.out[index] = ffi.cast("void *", addresses[value])

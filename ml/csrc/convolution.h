@@ -1,19 +1,6 @@
 /* Convolution as a product of weights [O, K] with a matrix [K, columns] that is packed panel by panel straight from the
  * image: a column is one output position of one image, a row k = (channel, kernel row, kernel column). Elements outside the
  * image or between its spread pixels are +0. The order of additions is that of gemm.h. */
-struct window { int64_t stride, before, spread, apart; }; /* along one axis; see operators_convolution.py */
-
-struct convolution {
-    const float *image;
-    int64_t images, channels, height, width, groups, inner, kernel_height, kernel_width, outputs, out_height, out_width;
-    struct window v, h;
-};
-
-/* The pixel that a window position asks for, or -1. */
-INLINE int64_t pixel_at(int64_t position, int64_t spread, int64_t size) {
-    if (position < 0 || position % spread != 0) return -1;
-    return position / spread < size ? position / spread : -1;
-}
 
 struct column { int64_t plane, top, left; };
 
@@ -382,13 +369,8 @@ static void convolve_outputs(const struct convolution *c, const float *weights, 
     }
 }
 
-/* size: output shape. stride[0]: image shape; stride[1]: channels of a group, kernel height and width, groups; stride[2] and
- * stride[3]: stride, elements before, spread of pixels, distance of taps, along height and width. */
 static void conv2d(const struct solvent_instruction *in, int part, int parts, float *scratch) {
-    const int64_t *image = in->stride[0], *kernel = in->stride[1], *v = in->stride[2], *h = in->stride[3];
-    struct convolution c = {in->in[0], image[0], image[1], image[2], image[3], kernel[3], kernel[0], kernel[1], kernel[2],
-                            in->size[1] / kernel[3], in->size[2], in->size[3], {v[0], v[1], v[2], v[3]},
-                            {h[0], h[1], h[2], h[3]}};
+    struct convolution c = convolution_of(in);
     if (prefers_outputs(&c)) {
         convolve_outputs(&c, in->in[1], part, parts, in->out[0], scratch);
         return;

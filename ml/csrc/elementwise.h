@@ -1,22 +1,9 @@
 /* One rounded operation per element, with NumPy broadcasting. The loops are plain: the compiler widens them for the
  * instruction set of the translation unit. An output may be the very buffer of an input (same index, so INDEPENDENT). */
 
-INLINE float maximum(float a, float b) {
-    float same = from_bits(to_bits(a) & to_bits(b)); /* equal floats differ at most in the sign of zero; +0 wins */
-    float larger = a > b ? a : b;
-    larger = a == b ? same : larger;
-    return a != a || b != b ? __builtin_nanf("") : larger;
-}
-INLINE float minimum(float a, float b) {
-    float same = from_bits(to_bits(a) | to_bits(b));
-    float smaller = a < b ? a : b;
-    smaller = a == b ? same : smaller;
-    return a != a || b != b ? __builtin_nanf("") : smaller;
-}
-
 /* The four ways the innermost dimension can be laid out each get a loop of their own. */
-#define BINARY_LOOPS(type, expression) \
-    if (sa == 1 && sb == 1) { \
+#define BINARY_LOOPS(code, type, expression) \
+    case code: if (sa == 1 && sb == 1) { \
         INDEPENDENT \
         for (int64_t i = 0; i < n; i++) { float x = a[i], y = b[i]; ((type *)out)[i] = expression; } \
     } else if (sa == 1 && sb == 0) { \
@@ -34,16 +21,7 @@ INLINE float minimum(float a, float b) {
 
 static void binary_run(int op, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, void *out) {
     switch (op) {
-        case OP_ADD: BINARY_LOOPS(float, canonical(x + y))
-        case OP_SUB: BINARY_LOOPS(float, canonical(x - y))
-        case OP_MUL: BINARY_LOOPS(float, canonical(x * y))
-        case OP_DIV: BINARY_LOOPS(float, canonical(x / y))
-        case OP_MAXIMUM: BINARY_LOOPS(float, maximum(x, y))
-        case OP_MINIMUM: BINARY_LOOPS(float, minimum(x, y))
-        case OP_EQUAL: BINARY_LOOPS(int32_t, x == y)
-        case OP_LESS: BINARY_LOOPS(int32_t, x < y)
-        case OP_LESS_EQUAL: BINARY_LOOPS(int32_t, x <= y)
-        case OP_RELU_BACKWARD: BINARY_LOOPS(float, y <= 0.0f ? 0.0f : canonical(x))
+        BINARY_OPERATIONS(BINARY_LOOPS)
         default: break;
     }
 }
@@ -97,7 +75,8 @@ static void binary(const struct solvent_instruction *in, int part, int parts) {
     }
 }
 
-#define UNARY(type, from, expression) { \
+#define UNARY(code, type, from, expression) \
+    case code: { \
         const from *source = (const from *)in->in[0] + mine.first; \
         type *out = (type *)in->out[0] + mine.first; \
         INDEPENDENT \
@@ -105,27 +84,11 @@ static void binary(const struct solvent_instruction *in, int part, int parts) {
         break; \
     }
 
-/* float to int: truncate, saturate, NaN to 0; the conversion itself only ever sees values it can represent. */
-INLINE int32_t truncate(float x) {
-    float inside = x >= -0x1p31f && x < 0x1p31f ? x : 0.0f;
-    int32_t value = (int32_t)inside;
-    value = x >= 0x1p31f ? INT32_MAX : value;
-    return x < -0x1p31f ? INT32_MIN : value;
-}
-
 static void unary(const struct solvent_instruction *in, int part, int parts) {
     struct share mine = share_of(in->size[0], part, parts);
     int64_t n = mine.last - mine.first;
     switch (in->op) {
-        case OP_NEG: UNARY(float, float, canonical(from_bits(to_bits(x) ^ 0x80000000u)))
-        case OP_ABS: UNARY(float, float, canonical(from_bits(to_bits(x) & 0x7fffffffu)))
-        case OP_SQRT: UNARY(float, float, canonical(sqrtf(x)))
-        case OP_RELU: UNARY(float, float, x > 0.0f ? x : (x == x ? 0.0f : __builtin_nanf("")))
-        case OP_U8_TO_F32: UNARY(float, uint8_t, (float)x)
-        case OP_I32_TO_F32: UNARY(float, int32_t, (float)x)
-        case OP_U32_TO_F32: UNARY(float, uint32_t, (float)x)
-        case OP_F32_TO_I32: UNARY(int32_t, float, truncate(x))
-        case OP_U8_TO_I32: UNARY(int32_t, uint8_t, (int32_t)x)
+        UNARY_OPERATIONS(UNARY)
         case OP_EXP:
         case OP_LOG: {
             const float *x = (const float *)in->in[0] + mine.first;
@@ -197,24 +160,15 @@ static void fill(const struct solvent_instruction *in, int part, int parts) {
     for (int64_t i = mine.first; i < mine.last; i++) out[i] = bits;
 }
 
-/* Philox4x32-10 (Salmon et al. 2011): element e is word e mod 4 of counter (e div 4, node, step). */
+/* Element e is word e mod 4 of counter (e div 4, node, step). */
 static void uniform(const struct solvent_instruction *in, uint32_t step, int part, int parts) {
     struct share mine = share_of((in->size[0] + 3) / 4, part, parts);
     const uint32_t *key = in->in[0];
     float low = from_bits(in->scalar[0]), high = from_bits(in->scalar[1]), width = high - low, *out = in->out[0];
     for (int64_t group = mine.first; group < mine.last; group++) {
-        uint32_t c[4] = {(uint32_t)group, (uint32_t)(group >> 32), in->scalar[2], step}, k0 = key[0], k1 = key[1];
-        for (int round = 0; round < 10; round++) {
-            uint64_t p0 = (uint64_t)0xd2511f53u * c[0], p1 = (uint64_t)0xcd9e8d57u * c[2];
-            uint32_t next[4] = {(uint32_t)(p1 >> 32) ^ c[1] ^ k0, (uint32_t)p1, (uint32_t)(p0 >> 32) ^ c[3] ^ k1, (uint32_t)p0};
-            memcpy(c, next, sizeof c);
-            k0 += 0x9e3779b9u;
-            k1 += 0xbb67ae85u;
-        }
-        for (int64_t i = 0; i < 4 && group * 4 + i < in->size[0]; i++) {
-            float u = (float)(c[i] >> 8) * 0x1p-24f, scaled = u * width;
-            out[group * 4 + i] = canonical(low + scaled);
-        }
+        uint32_t c[4] = {(uint32_t)group, (uint32_t)(group >> 32), in->scalar[2], step};
+        philox(c, key[0], key[1]);
+        for (int64_t i = 0; i < 4 && group * 4 + i < in->size[0]; i++) out[group * 4 + i] = uniform_of(c[i], low, width);
     }
 }
 

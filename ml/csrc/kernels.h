@@ -1,6 +1,7 @@
 /* The body of every instruction set: included once per translation unit, after LANES, ROWS, COLUMNS and KERNELS are set. */
 #include "solvent.h"
 #include "vectors.h"
+#include "operations.h"
 #include "gemm.h"
 #include "transcendental.h"
 #include "elementwise.h"
@@ -9,6 +10,7 @@
 #include "map.h"
 #include "places.h"
 #include "normal.h"
+#include "window.h"
 #include "convolution.h"
 #include "pooling.h"
 

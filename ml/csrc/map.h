@@ -1,14 +1,6 @@
 /* A line of element-wise operations over blocks of RUN elements, so that everything between inputs and outputs stays in the
  * first-level cache. code: number of slots, constants, steps; bits of the constants; slots of the outputs, each with 1 where
  * it is f32; then five numbers a step: code (index into CODES of operators_map.py), slot written, up to three slots read. */
-enum map_code {
-    MAP_ADD, MAP_SUB, MAP_MUL, MAP_DIV, MAP_MAX, MAP_MIN, MAP_EQUAL, MAP_LESS, MAP_LESS_EQUAL, MAP_NEG, MAP_ABS, MAP_SQRT,
-    MAP_RSQRT, MAP_EXP, MAP_LOG, MAP_TANH, MAP_SIGMOID, MAP_ERF, MAP_GELU, MAP_GELU_SLOPE, MAP_SELECT_F32, MAP_SELECT_I32,
-    MAP_I32_TO_F32, MAP_F32_TO_I32, MAP_ADD_I32, MAP_SUB_I32, MAP_MUL_I32, MAP_EQUAL_I32, MAP_LESS_I32,
-    MAP_SIN, MAP_COS
-};
-enum { MAP_SLOTS = SOLVENT_INPUTS + 32 };
-
 /* Elements [first, first + n) of the broadcast output, read from an input through its strides. */
 static void gather(const struct solvent_instruction *in, int input, int64_t first, int64_t n, uint32_t *to) {
     const uint32_t *from = in->in[input];
@@ -37,7 +29,8 @@ static void gather(const struct solvent_instruction *in, int input, int64_t firs
     }
 }
 
-#define MAP_LOOP(type, from, expression) { \
+#define MAP_LOOP(code, type, from, expression) \
+    case code: { \
         const from *a = read[0], *b = read[1]; \
         type *out = to; \
         (void)b; \
@@ -45,7 +38,8 @@ static void gather(const struct solvent_instruction *in, int input, int64_t firs
         for (int64_t i = 0; i < n; i++) { from x = a[i], y = b[i]; (void)y; out[i] = expression; } \
         break; \
     }
-#define MAP_UNARY(type, from, expression) { \
+#define MAP_UNARY(code, type, from, expression) \
+    case code: { \
         const from *a = read[0]; \
         type *out = to; \
         INDEPENDENT \
@@ -55,28 +49,9 @@ static void gather(const struct solvent_instruction *in, int input, int64_t firs
 
 static void map_step(int code, const void *const read[3], void *to, int64_t n) {
     switch (code) {
-        case MAP_ADD: MAP_LOOP(float, float, x + y)
-        case MAP_SUB: MAP_LOOP(float, float, x - y)
-        case MAP_MUL: MAP_LOOP(float, float, x * y)
-        case MAP_DIV: MAP_LOOP(float, float, x / y)
-        case MAP_MAX: MAP_LOOP(float, float, maximum(x, y))
-        case MAP_MIN: MAP_LOOP(float, float, minimum(x, y))
-        case MAP_EQUAL: MAP_LOOP(int32_t, float, x == y)
-        case MAP_LESS: MAP_LOOP(int32_t, float, x < y)
-        case MAP_LESS_EQUAL: MAP_LOOP(int32_t, float, x <= y)
-        case MAP_NEG: MAP_UNARY(float, float, from_bits(to_bits(x) ^ 0x80000000u))
-        case MAP_ABS: MAP_UNARY(float, float, from_bits(to_bits(x) & 0x7fffffffu))
-        case MAP_SQRT: MAP_UNARY(float, float, sqrtf(x))
-        case MAP_RSQRT: MAP_UNARY(float, float, rsqrt_one(x))
+        MAP_OPERATIONS(MAP_LOOP, MAP_UNARY)
         case MAP_EXP: exp_run(read[0], 0.0f, to, n); break;
         case MAP_LOG: log_run(read[0], to, n); break;
-        case MAP_TANH: MAP_UNARY(float, float, tanh_one(x))
-        case MAP_SIGMOID: MAP_UNARY(float, float, sigmoid_one(x))
-        case MAP_ERF: MAP_UNARY(float, float, erf_one(x))
-        case MAP_GELU: MAP_UNARY(float, float, gelu_one(x))
-        case MAP_GELU_SLOPE: MAP_UNARY(float, float, gelu_slope_one(x))
-        case MAP_SIN: MAP_UNARY(float, float, turned_one(x, 0))
-        case MAP_COS: MAP_UNARY(float, float, turned_one(x, 1))
         case MAP_SELECT_F32:
         case MAP_SELECT_I32: {
             const int32_t *condition = read[0];
@@ -86,13 +61,6 @@ static void map_step(int code, const void *const read[3], void *to, int64_t n) {
             for (int64_t i = 0; i < n; i++) out[i] = condition[i] != 0 ? a[i] : b[i];
             break;
         }
-        case MAP_I32_TO_F32: MAP_UNARY(float, int32_t, (float)x)
-        case MAP_F32_TO_I32: MAP_UNARY(int32_t, float, truncate(x))
-        case MAP_ADD_I32: MAP_LOOP(uint32_t, uint32_t, x + y)
-        case MAP_SUB_I32: MAP_LOOP(uint32_t, uint32_t, x - y)
-        case MAP_MUL_I32: MAP_LOOP(uint32_t, uint32_t, x * y)
-        case MAP_EQUAL_I32: MAP_LOOP(int32_t, int32_t, x == y)
-        case MAP_LESS_I32: MAP_LOOP(int32_t, int32_t, x < y)
         default: break;
     }
 }

@@ -1,27 +1,5 @@
 /* Max pooling and its gradient. */
 
-/* The largest of one window, and its place; the first place where that is NaN. */
-static void pool_window(const struct solvent_instruction *in, const float *x, int64_t i, int64_t j, float *value_out,
-                        int32_t *place_out) {
-    int64_t height = in->stride[0][0], width = in->stride[0][1];
-    const int64_t *v = in->stride[2], *h = in->stride[3];
-    int64_t top = i * v[0] - v[1], left = j * h[0] - h[1];
-    int64_t a = top < 0 ? (v[3] - 1 - top) / v[3] : 0, b_first = left < 0 ? (h[3] - 1 - left) / h[3] : 0;
-    int64_t b_end = (width - 1 - left) / h[3] + 1 < h[2] ? (width - 1 - left) / h[3] + 1 : h[2];
-    int64_t place = (top + a * v[3]) * width + left + b_first * h[3], fallback = place;
-    float best = x[place];
-    for (; a < v[2] && top + a * v[3] < height; a++) {
-        const float *line = x + (top + a * v[3]) * width + left;
-        for (int64_t b = b_first; b < b_end; b++) {
-            float value = line[b * h[3]];
-            place = value > best ? line + b * h[3] - x : place;
-            best = maximum(best, value);
-        }
-    }
-    *value_out = canonical(best);
-    *place_out = (int32_t)(best == best ? place : fallback);
-}
-
 /* Neighbouring windows that lie within the line, tap by tap in the order of `pool_window`, so that the compiler can widen. */
 INLINE void pool_run(const int64_t stride, const struct solvent_instruction *in, const float *x, int64_t i, int64_t j,
                      int64_t n, float *restrict values, int32_t *restrict places) {

@@ -6,14 +6,6 @@ typedef float sixteen __attribute__((vector_size(64)));
 typedef float loose_sixteen __attribute__((vector_size(64), aligned(4), may_alias));
 typedef float eight __attribute__((vector_size(32)));
 
-INLINE float fold(const float s[16]) {
-    float a[8], b[4];
-    for (int i = 0; i < 8; i++) a[i] = s[i] + s[i + 8];
-    for (int i = 0; i < 4; i++) b[i] = a[i] + a[i + 4];
-    float c = b[0] + b[2], d = b[1] + b[3];
-    return canonical(c + d);
-}
-
 /* Lanes pass through memory: a 64-byte vector argument would have an instruction-set dependent calling convention. */
 INLINE void add_to_lanes(float sums[16], const float *x, int64_t n) {
     sixteen s = *(const loose_sixteen *)sums;

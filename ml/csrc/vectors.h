@@ -12,6 +12,8 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
+#include "scalars.h"
+
 typedef float lanes __attribute__((vector_size(LANES * 4)));
 typedef int32_t lane_bits __attribute__((vector_size(LANES * 4)));
 typedef float loose_lanes __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
@@ -20,19 +22,6 @@ INLINE lanes load(const float *p) { return *(const loose_lanes *)p; }
 INLINE void store(float *p, lanes v) { *(loose_lanes *)p = v; }
 INLINE lanes broadcast(float x) { return x - (lanes){0}; }
 
-INLINE float from_bits(uint32_t bits) {
-    float x;
-    memcpy(&x, &bits, 4);
-    return x;
-}
-INLINE uint32_t to_bits(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, 4);
-    return bits;
-}
-
-/* NaN leaves every operator as 0x7fc00000. */
-INLINE float canonical(float x) { return x == x ? x : __builtin_nanf(""); }
 INLINE lanes canonical_lanes(lanes v) {
     lane_bits ordered = v == v;
     lane_bits nan = (lane_bits){0} + 0x7fc00000;
