@@ -7,7 +7,7 @@ SEEDS ?= 100
 KERNEL_SOURCES := $(wildcard ml/csrc/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help install format check test test-browser test-clients test-slow demo testnet faults sim sim-ci bench cross exhaustive clean
+.PHONY: help install format check test test-browser test-clients test-slow demo testnet faults sim sim-ci bench cuda cross exhaustive clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -65,6 +65,11 @@ sim-ci: $(STAMP)  ## The simulations of continuous integration: 100 networks, an
 
 bench: $(STAMP)  ## Measure, as ratios in one run
 	$(BIN)/solvent bench exact
+
+cuda: $(STAMP)  ## On a machine with an NVIDIA card: the same bits there, and how fast
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt nvidia-cuda-nvrtc-cu12
+	@$(BIN)/python -m pytest -rs tests/ml/test_cuda.py
+	@$(BIN)/solvent bench exact --device cuda
 
 cross: $(STAMP)  ## The same bits from gcc, clang, zig, all instruction sets, aarch64 and riscv64
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt ziglang

@@ -17,6 +17,7 @@ from bench.exact_operators import KINDS
 from bench.exact_proof import measure_disputes
 from bench.exact_sides import ALL_SIDES, SideError, SideProcess, Spent, prepare_environment
 from bench.report import Progress, Report, Table, silent
+from ml.devices import open_backend
 
 Row = dict[str, Any]
 
@@ -66,6 +67,7 @@ def run(
     quick: bool = False, progress: Progress = silent, pairs: int = 0, steps: int = 0, device: str = "cpu"
 ) -> Report:
     """Measure every model; ``pairs`` and ``steps`` override how long. Quick leaves torch.compile out."""
+    open_backend(device)
     names = ALL_SIDES[:2] if quick else ALL_SIDES
     busy = prepare_environment()
     pairs = pairs or (3 if quick else 15)
@@ -81,16 +83,17 @@ def run(
         "disputes": measure_disputes(played=2 if quick else 3),
     }
     tables = (_times(models), _memory(models), _operators(models), _proof(models), _disputes(figures))
-    return Report("exact", figures, tables, _remarks(models, quick, busy))
+    return Report("exact", figures, tables, _remarks(models, quick, busy, device))
 
 
-def _remarks(models: list[Row], quick: bool, busy: bool) -> tuple[str, ...]:
+def _remarks(models: list[Row], quick: bool, busy: bool, device: str) -> tuple[str, ...]:
     failures = sorted({text for row in models for text in row["failures"].values()})
     return (
         "Ratios are exact / PyTorch, medians of neighbouring measurements; CPU counts all threads, spinning ones too.",
         "Targets: 1.0 for the MLP and the transformers, 1.15 for the convolutional networks.",
         "Memory: peak resident bytes on top of what the process held before the model was built, one thread.",
         "Operators: our times by one instruction at a time, PyTorch's by its profiler, which makes small ones longer.",
+        *(["On a card, memory is the host's. A PyTorch without CUDA computes on the CPU."] if device != "cpu" else ()),
         *(["Other programs were running, so PyTorch's threads slept instead of spinning."] if busy else ()),
         *(["torch.compile takes up to a minute a model and was left out (--quick)."] if quick else ()),
         *(f"torch.compile failed here: {text}" for text in failures),

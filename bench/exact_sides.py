@@ -118,7 +118,10 @@ class ExactSide:
 class TorchSide:
     """The same step in PyTorch as users write it; ``compiled``: model and loss go through torch.compile. Mutable."""
 
-    def __init__(self, architecture: Architecture, data: Dataset, compiled: bool) -> None:
+    def __init__(self, architecture: Architecture, data: Dataset, compiled: bool, device: str = "cpu") -> None:
+        self.on_card = device == "cuda" and torch.cuda.is_available()
+        if self.on_card:
+            torch.set_default_device("cuda")
         model = architecture.build()
 
         def loss_of(given: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -127,7 +130,7 @@ class TorchSide:
         self.loss_of = torch.compile(loss_of) if compiled else loss_of
         self.optimizer = architecture.optimizer(model)
         given, target = (data.fields[field.name] for field in data.layout[:2])
-        self.given, self.target = torch.from_numpy(given), torch.from_numpy(target).long()
+        self.given, self.target = torch.as_tensor(given), torch.as_tensor(target).long()
         self.batch = architecture.batch
         self.order = np.random.default_rng(0)
 
@@ -135,10 +138,12 @@ class TorchSide:
         torch.set_num_threads(threads)
 
     def step(self, number: int) -> None:
-        rows = torch.from_numpy(self.order.integers(0, len(self.given), self.batch))
+        rows = torch.as_tensor(self.order.integers(0, len(self.given), self.batch))
         self.optimizer.zero_grad()
         self.loss_of(self.given[rows], self.target[rows]).backward()
         self.optimizer.step()
+        if self.on_card:
+            torch.cuda.synchronize()
 
     def facts(self) -> dict[str, int]:
         return {}
@@ -160,7 +165,9 @@ class TorchSide:
 def open_side(side: str, architecture: Architecture, device: str) -> ExactSide | TorchSide:
     torch.manual_seed(0)
     data = architecture.data()
-    return ExactSide(architecture, data, device) if side == "exact" else TorchSide(architecture, data, side != "eager")
+    if side == "exact":
+        return ExactSide(architecture, data, device)
+    return TorchSide(architecture, data, side != "eager", device)
 
 
 def resident_bytes(field: str) -> int:

@@ -42,9 +42,15 @@ def measure(name: str, quick: bool, as_json: bool, **options: Any) -> Report:
 
 @command.command()
 @bench_options
-def exact(quick: bool, as_json: bool) -> None:
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Of our side.")
+def exact(quick: bool, as_json: bool, device: str) -> None:
     """A bit-exact training step against PyTorch: time, memory, operators, and the cost of proving it."""
-    measure("exact", quick, as_json)
+    from ml.devices import DeviceMissing
+
+    try:
+        measure("exact", quick, as_json, device=device)
+    except DeviceMissing as error:
+        fail(str(error))
 
 
 @command.command()

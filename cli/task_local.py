@@ -103,7 +103,7 @@ def opened(program: Path, steps: int | None, batch_size: int | None, archive: Ma
 @click.command("run")
 @click.argument("program", type=click.Path(exists=True, path_type=Path))
 @capture_options
-@click.option("--device", type=click.Choice(["cpu"]), default="cpu", show_default=True)
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--threads", default=2, show_default=True, type=click.IntRange(1, 256))
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="Of weights and order.")
 @click.option("--model", type=click.Path(dir_okay=False, path_type=Path), help="Write the model as safetensors.")
@@ -114,8 +114,13 @@ def run_program(
 ) -> None:  # fmt: skip
     """Train PROGRAM (a Python file, a model archive, or a folder that `compile --out` wrote); print the state root."""
     from ml.artifacts import encode_tensors, write_atomically
+    from ml.devices import DeviceMissing, open_backend
     from ml.local_run import run_locally
 
+    try:
+        open_backend(device, threads)
+    except DeviceMissing as error:
+        fail(str(error))
     with opened(program, steps, batch_size, archive) as bundle:
         began = time.perf_counter()
         losses: list[float] = []
@@ -130,7 +135,7 @@ def run_program(
                 losses.append(float(metrics["loss"]))
                 bar.update(line, advance=1, loss=f"{losses[-1]:.4f}")
 
-            root, state = run_locally(bundle, seed, threads, on_step)
+            root, state = run_locally(bundle, seed, threads, on_step, device)
         seconds = time.perf_counter() - began
         accuracy = bundle.accuracy(state, threads)
         if model:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ml.artifacts import Tensors, compute_state_root, decode_tensors
 from ml.bundle import Bundle
+from ml.devices import open_backend
 from ml.executor import Executor
 from ml.instructions import build_instruction
 from ml.job import JobInputs, compute_scalars_root, run_segment
@@ -78,7 +79,7 @@ def programs(bundle: Bundle) -> tuple[CheckedProgram, CheckedProgram]:
 OnStep = Callable[[int, Mapping[str, np.ndarray]], None]
 
 
-def run_locally(bundle: Bundle, seed: int, threads: int, on_step: OnStep) -> tuple[bytes, Tensors]:
+def run_locally(bundle: Bundle, seed: int, threads: int, on_step: OnStep, device: str = "cpu") -> tuple[bytes, Tensors]:
     """Initialise and train; returns the root of the last state, and the state."""
     record = bundle.record
     train, init = programs(bundle)
@@ -98,6 +99,7 @@ def run_locally(bundle: Bundle, seed: int, threads: int, on_step: OnStep) -> tup
         scalars_root=compute_scalars_root(table),
         scalar_rows=record.steps,
     )
-    start = Executor(init, threads).run_step({}, job, 0, {}, table[0]).state
-    state = run_segment(Executor(train, threads), JobInputs(job, fields, table), start, on_step)
+    backend = open_backend(device, threads)
+    start = Executor(init, backend=backend).run_step({}, job, 0, {}, table[0]).state
+    state = run_segment(Executor(train, backend=backend), JobInputs(job, fields, table), start, on_step)
     return compute_state_root(state), state

@@ -49,8 +49,8 @@ typedef unsigned long long uint64_t;
 _NVRTC = """
 typedef struct _nvrtcProgram *nvrtcProgram;
 const char *nvrtcGetErrorString(int result);
-int nvrtcCreateProgram(nvrtcProgram *program, const char *source, const char *name, int count, const char *const *headers,
-                       const char *const *names);
+int nvrtcCreateProgram(nvrtcProgram *program, const char *source, const char *name, int count,
+                       const char *const *headers, const char *const *names);
 int nvrtcDestroyProgram(nvrtcProgram *program);
 int nvrtcCompileProgram(nvrtcProgram program, int count, const char *const *options);
 int nvrtcGetProgramLogSize(nvrtcProgram program, size_t *size);

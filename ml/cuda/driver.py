@@ -40,6 +40,7 @@ int cuLaunchKernel(CUfunction function, unsigned int grid_x, unsigned int grid_y
                    unsigned int block_x, unsigned int block_y, unsigned int block_z, unsigned int shared, void *stream,
                    void **parameters, void **extra);
 """
+LIBRARY = "libcuda.so.1"
 _MAJOR, _MINOR = 75, 76
 """Attributes of a device: its compute capability."""
 OLDEST = 70
@@ -49,16 +50,20 @@ class CudaError(SolventError):
     """The CUDA driver is missing, or reports a failure; the message says which."""
 
 
+def _driver() -> tuple[Any, Any]:
+    ffi = FFI()
+    ffi.cdef(_DRIVER)
+    try:
+        return ffi, ffi.dlopen(LIBRARY)
+    except OSError:
+        raise CudaError(f"no CUDA device: {LIBRARY}, which NVIDIA's driver installs, is not there") from None
+
+
 class CudaDevice:
     """One graphics card (`ml.cuda.machine.Device`). Mutable: it owns a context and the loaded kernels; one thread."""
 
     def __init__(self, number: int = 0) -> None:
-        self._ffi: Any = FFI()
-        self._ffi.cdef(_DRIVER)
-        try:
-            self._lib: Any = self._ffi.dlopen("libcuda.so.1")
-        except OSError:
-            raise CudaError("no CUDA device: libcuda.so.1, which NVIDIA's driver installs, is not there") from None
+        self._ffi, self._lib = _driver()
         self._check(self._lib.cuInit(0), "no CUDA device")
         device = self._ffi.new("CUdevice *")
         self._check(self._lib.cuDeviceGet(device, number), f"no CUDA device {number}")

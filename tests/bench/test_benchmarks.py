@@ -125,7 +125,7 @@ def test_the_command_lists_every_benchmark() -> None:
 
 def test_the_command_prints_one_json_document(monkeypatch: pytest.MonkeyPatch) -> None:
     report = Report("exact", {"rows": [1]}, ())
-    monkeypatch.setattr(bench.exact, "run", lambda quick, progress: report)
+    monkeypatch.setattr(bench.exact, "run", lambda quick, progress, device: report)
     result = CliRunner().invoke(command, ["exact", "--json"])
     assert json.loads(result.output) == report.to_document()
 

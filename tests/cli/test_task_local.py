@@ -75,3 +75,12 @@ def test_what_cannot_be_lowered_is_refused_by_name_and_line(tmp_path: Path) -> N
     said = result.output + str(result.exception)
     assert "aten.softshrink.default" in said
     assert f"model.py:{line}" in said
+
+
+def test_a_card_that_is_not_there_is_named(
+    compiled: tuple[Path, dict[str, object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ml.cuda.driver.LIBRARY", "libcuda-that-is-not-there.so.1")
+    spoken = CliRunner().invoke(command, ["run", str(compiled[0]), "--device", "cuda"])
+    assert spoken.exit_code == 1
+    assert "no CUDA device" in spoken.output
