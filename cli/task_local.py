@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -140,10 +141,17 @@ def run_program(
         accuracy = bundle.accuracy(state, threads)
         if model:
             write_atomically(model, encode_tensors(bundle.export(state)))
+    broken = next((step for step, loss in enumerate(losses) if not math.isfinite(loss)), None)
     if as_json:
         document = {"root": "0x" + root.hex(), "device": device, "steps": len(losses), "seed": seed}
-        print_json({**document, "first_loss": losses[0], "last_loss": losses[-1], "accuracy": accuracy})
+        first, last = (loss if math.isfinite(loss) else None for loss in (losses[0], losses[-1]))
+        print_json({**document, "first_loss": first, "last_loss": last, "broken_from": broken, "accuracy": accuracy})
         return
+    if broken is not None:
+        say(
+            f"From step {broken} on the loss is {losses[broken]}, and that is the exact result: lower the learning rate,"
+        )
+        say("or bound the gradients with CLIP_NORM.")
     say(f"{len(losses):,} steps in {describe_seconds(seconds)}; loss from {losses[0]:.4f} to {losses[-1]:.4f}.")
     if accuracy is not None:
         say(f"Test accuracy {accuracy:.1%}.")

@@ -10,8 +10,9 @@ from ml.fusion import BROADCASTING, RANDOM, Draft, Line, Operand, fuse
 from ml.views import View, covers
 from runtime.commitments import element_count
 from runtime.errors import ProgramError, SolventError
+from runtime.vm.check import MAX_STEP_BYTES
 from runtime.vm.opcodes import Opcode
-from runtime.vm.operator_base import broadcast_shape
+from runtime.vm.operator_base import broadcast_shape, require
 from runtime.vm.operators import OPERATORS
 from runtime.vm.operators_map import CODES
 from runtime.vm.program import Input, Named, Node, Program
@@ -260,6 +261,8 @@ class Builder:
             return self._known[key]
         try:
             outputs = OPERATORS[op].shapes(attributes, tuple(self.types[value] for value in values))
+            for one in outputs:
+                require(one.bytes <= MAX_STEP_BYTES, f"a tensor of {one.bytes:,} bytes; a step has {MAX_STEP_BYTES:,}")
         except ProgramError as error:
             raise Refused(f"{op}: {error}") from None
         first = len(self.types)

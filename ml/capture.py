@@ -22,12 +22,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import DataDependentOutputException
 from torch.func import functional_call, functionalize
+from torch.fx import traceback as fx_traceback
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from ml.builder import Builder, Ref, Refused, UnsupportedOperator
 from ml.initial import Draw, Normal, Uniform, UnsupportedInitialiser, initialise
-from ml.locations import BACKWARD, locate, locate_error
+from ml.locations import keeping_whole_stacks, locate, locate_error
 from ml.lowering import RULES, Application, spread
 from ml.lowering.views import OF_DTYPE
 from ml.optimizers import Optimizer, Rates, read_optimizer
@@ -120,7 +123,9 @@ def _state_inputs(tensors: Mapping[str, Tensor], kept: Sequence[tuple[str, str]]
 
 def _state_input(name: str, tensor: Tensor) -> Input:
     if tensor.dtype not in STATE_DTYPES:
-        raise UnsupportedInitialiser(f"{name} is {tensor.dtype}; state tensors are float32, integers or bool")
+        raise UnsupportedInitialiser(
+            f"{name} is {tensor.dtype}; state tensors are float32, integers or bool: build the model in float32"
+        )
     return Input(kind="state", name=name, dtype=STATE_DTYPES[tensor.dtype], shape=tuple(tensor.shape))
 
 
@@ -221,12 +226,14 @@ def _lower_function(
         state = {name: tensor.to(tensors[name].dtype) for name, tensor in zip(names, arguments, strict=False)}
         return function(state, *arguments[len(names) :])
 
-    traced = _trace(model, flat, examples)
-    graph = traced
-    if any(_mutates(node) for node in traced.graph.nodes):
-        graph = _trace(model, functionalize(traced, remove="mutations"), examples)
+    graph = _trace(model, flat, examples)
+    _refuse_writes(model, graph, dict(zip(graph.graph.find_nodes(op="placeholder"), names, strict=False)), trained)
+    if any(_mutates(node) for node in graph.graph.nodes):
+        again = torch.fx.Interpreter(graph)
+        with fx_traceback.preserve_node_meta():
+            graph = _trace(model, functionalize(again.run, remove="mutations"), examples)
     arguments = [numbers[f"model.{name}"] for name in names] + [numbers[source.name] for source in batch]
-    return _Walk(model, builder, graph, traced).run(arguments)
+    return _Walk(model, builder, graph).run(arguments)
 
 
 def _example(tensor: Tensor) -> Tensor:
@@ -236,11 +243,13 @@ def _example(tensor: Tensor) -> Tensor:
 
 def _trace(model: nn.Module, function: Callable[..., Any], examples: list[Tensor]) -> torch.fx.GraphModule:
     # mkldnn has recurrent layers of its own; without it they are traced step by step.
-    with _quiet(), torch.backends.mkldnn.flags(enabled=False):
+    with _quiet(), keeping_whole_stacks(), torch.backends.mkldnn.flags(enabled=False):
         try:
             return make_fx(function, tracing_mode="fake", record_stack_traces=True)(*examples)
         except Exception as error:  # whatever the user's code raises
             source, reason = locate_error(error, model), (str(error) or type(error).__name__).splitlines()[0]
+            if isinstance(error, GuardOnDataDependentSymNode | DataDependentOutputException):
+                raise UnsupportedOperator("a branch or shape", source, DEPENDS_ON_DATA) from error
             raise UnsupportedOperator("the training step", source, f"it cannot be traced: {reason}") from error
 
 
@@ -257,6 +266,12 @@ def _quiet() -> Iterator[None]:
         log.disabled = before
 
 
+DEPENDS_ON_DATA = "it depends on the data, but a program is the same at every step; use torch.where or a mask"
+WHY = dict.fromkeys(
+    ("aten._local_scalar_dense.default", "aten.nonzero.default", "aten.masked_select.default", "aten._unique2.default"),
+    (DEPENDS_ON_DATA,),
+)
+"""Explanations of operators that no program can have."""
 SILENT_WRITES = {"aten.native_batch_norm.default": ((3, 3), (4, 4))}
 """Operators that write to arguments though their schema does not say so: (argument, position of its new value)."""
 
@@ -265,16 +280,31 @@ def _mutates(node: torch.fx.Node) -> bool:
     return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
 
 
+def _refuse_writes(
+    model: nn.Module, graph: torch.fx.GraphModule, inputs: Mapping[torch.fx.Node, str], trained: Sequence[str]
+) -> None:
+    """Raise `UnsupportedOperator` where the step writes into a parameter that the optimizer updates."""
+    owner = dict(inputs)
+    for node in graph.graph.nodes:
+        if not isinstance(node.target, torch._ops.OpOverload):
+            continue
+        for place, argument in enumerate(node.target._schema.arguments):
+            given = node.args[place] if place < len(node.args) else None
+            if argument.alias_info is None or not isinstance(given, torch.fx.Node) or given not in owner:
+                continue
+            if argument.alias_info.is_write and owner[given] in trained:
+                why = f"it writes into the parameter {owner[given]}, which only the optimizer may change; use a buffer"
+                raise UnsupportedOperator(str(node.target), locate(node.stack_trace or "", model), why)
+            owner[node] = owner[given]
+
+
 class _Walk:
     """Mutable: one pass over a traced graph that lowers node after node."""
 
-    def __init__(
-        self, model: nn.Module, builder: Builder, graph: torch.fx.GraphModule, traced: torch.fx.GraphModule
-    ) -> None:
+    def __init__(self, model: nn.Module, builder: Builder, graph: torch.fx.GraphModule) -> None:
         self.model = model
         self.builder = builder
         self.graph = graph
-        self.traced = traced
         self.results: dict[torch.fx.Node, Any] = {}
 
     def run(self, arguments: Sequence[Ref]) -> list[Ref]:
@@ -299,7 +329,7 @@ class _Walk:
             return args[0][args[1]]
         name = str(node.target)
         if name not in RULES:
-            raise UnsupportedOperator(name, self._source(node))
+            raise UnsupportedOperator(name, locate(node.stack_trace or "", self.model), *WHY.get(name, ()))
         result = node.meta.get("val")
         shape, dtype = (tuple(result.shape), result.dtype) if isinstance(result, Tensor) else ((), None)
         several = result if isinstance(result, tuple | list) else ()
@@ -307,7 +337,7 @@ class _Walk:
         try:
             lowered = RULES[name](self.builder, Application(name, tuple(args), dict(kwargs), shape, dtype, shapes))
         except Refused as refusal:
-            raise UnsupportedOperator(name, self._source(node), str(refusal)) from None
+            raise UnsupportedOperator(name, locate(node.stack_trace or "", self.model), str(refusal)) from None
         for argument, position in SILENT_WRITES.get(name, ()):
             written = node.args[argument]
             if isinstance(written, torch.fx.Node):
@@ -325,16 +355,7 @@ class _Walk:
             if bool((value == first).all()):
                 return self.builder.constant(float(first), tuple(value.shape))
         raise UnsupportedOperator(
-            f"constant {node.target}", self._source(node), "a tensor made outside the model; use register_buffer"
+            f"constant {node.target}",
+            locate(node.stack_trace or "", self.model),
+            "a tensor made outside the model; use register_buffer",
         )
-
-    def _source(self, node: torch.fx.Node) -> str:
-        """The user's line; after functionalisation that of the first node of the same operator in the first trace."""
-        if self.graph is self.traced:
-            return locate(node.stack_trace or "", self.model)
-        base = str(node.target).split(".")[1]
-        for twin in self.traced.graph.nodes:
-            parts = str(twin.target).split(".")
-            if len(parts) > 1 and parts[1].rstrip("_") == base and twin.stack_trace:
-                return locate(twin.stack_trace, self.model)
-        return BACKWARD

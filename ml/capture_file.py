@@ -83,6 +83,7 @@ def capture_file(
         evaluation_batch=evaluation_batch,
         clip_norm=clip_norm(names.get("CLIP_NORM")),
     )
+    captured.check()
     record = build_record(captured, train, test, batch_size, steps, evaluation_batch)
     save_bundle(folder, record, train.fields, test.fields, captured.scalars.astype("<f4").tobytes())
 
@@ -216,9 +217,9 @@ def main() -> None:
         sys.exit(f"{type(error).__name__}: {error}")
     except SystemExit as error:
         sys.exit(f"{given.file} ended Python by itself (exit code {error.code}) before the model was captured")
-    except MemoryError:
-        sys.exit(f"not enough memory on this machine to capture {given.file}; try fewer steps or smaller batches")
     except Exception as error:
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+            sys.exit(f"not enough memory on this machine to capture {given.file}; try smaller tensors or batches")
         sys.exit(f"{given.file} raised an error:\n{describe_error(error, given.file)}")
 
 

@@ -10,15 +10,19 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import StackSummary
 from types import FrameType
+from unittest import mock
 from weakref import WeakKeyDictionary
 
 from torch import nn
+from torch.fx.proxy import TracerBase
 from torch.nn.modules.module import register_module_module_registration_hook
 
+CAPTURE = "/ml/capture.py"
 INSIDE = (
-    "/torch/", "/ml/capture.py", "/ml/capture_file.py", "/ml/locations.py", "/ml/initial.py", "<eval_with_key>",
-    "<string>",
+    "/torch/", "/unittest/", "<frozen ", CAPTURE, "/ml/capture_file.py", "/ml/locations.py", "/ml/initial.py",
+    "<eval_with_key>", "<string>",
 )  # fmt: skip
 """Parts of paths that are not the user's."""
 BACKWARD = "the backward pass"
@@ -49,6 +53,18 @@ def noting_birthplaces() -> Iterator[None]:
         handle.remove()
 
 
+@contextmanager
+def keeping_whole_stacks() -> Iterator[None]:
+    """Let traced nodes keep every line that the capture led to; torch keeps those of functions called forward only."""
+
+    def after_the_capture(tracer: TracerBase, summary: StackSummary) -> StackSummary:
+        last = max((place for place, one in enumerate(summary) if one.filename.endswith(CAPTURE)), default=-1)
+        return StackSummary.from_list(summary[last + 1 :])
+
+    with mock.patch.object(TracerBase, "_filter_traceback_frames", after_the_capture):
+        yield
+
+
 def locate_error(error: BaseException, model: nn.Module) -> str:
     """Where in the model an error came up: the user's innermost line, else the innermost layer that was running."""
     lines, layer, names = [], "", {id(module): name for name, module in model.named_modules() if name}
@@ -73,7 +89,9 @@ def locate(stack_trace: str, model: nn.Module) -> str:
         layers = [(name, layer) for name, layer in model.named_modules() if name and _defined_in(layer, path)]
         if layers:
             return " or ".join(_describe(name, layer) for name, layer in layers)
-    return f"{frames[-1][0]}:{frames[-1][1]}" if frames else BACKWARD
+    if not frames or any("/torch/autograd/" in path for path, _ in frames):
+        return BACKWARD
+    return f"{frames[-1][0]}:{frames[-1][1]}"
 
 
 def _defined_in(layer: nn.Module, path: str) -> bool:
