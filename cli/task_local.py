@@ -148,10 +148,8 @@ def run_program(
         print_json({**document, "first_loss": first, "last_loss": last, "broken_from": broken, "accuracy": accuracy})
         return
     if broken is not None:
-        say(
-            f"From step {broken} on the loss is {losses[broken]}, and that is the exact result: lower the learning rate,"
-        )
-        say("or bound the gradients with CLIP_NORM.")
+        say(f"From step {broken} on the loss is {losses[broken]}, and that is the exact result.")
+        say("Lower the learning rate, or bound the gradients with CLIP_NORM.")
     say(f"{len(losses):,} steps in {describe_seconds(seconds)}; loss from {losses[0]:.4f} to {losses[-1]:.4f}.")
     if accuracy is not None:
         say(f"Test accuracy {accuracy:.1%}.")
