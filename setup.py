@@ -1,11 +1,13 @@
 """Compiles the training kernels. Everything else about the package is in pyproject.toml.
 
 The extension is optional. A machine without a C compiler still gets a working node, and workers that compute the same
-bits with NumPy, much more slowly (``ml.devices`` says so when one starts).
+bits with NumPy, much more slowly (``ml.devices`` says so when one starts). SOLVENT_WITHOUT_KERNELS=1 leaves them out
+on purpose, for a wheel that any platform can install.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from setuptools import setup
@@ -29,4 +31,11 @@ class BuildKernels(build_ext):
         return [Path(self.get_ext_fullpath(extension.name)) for extension in self.extensions]
 
 
-setup(cffi_modules=["ml/kernel_build.py:build"], cmdclass={"build_ext": BuildKernels})
+if os.environ.get("SOLVENT_WITHOUT_KERNELS") == "1":
+    setup()
+else:
+    setup(
+        cffi_modules=["ml/kernel_build.py:build"],
+        cmdclass={"build_ext": BuildKernels},
+        options={"bdist_wheel": {"py_limited_api": "cp311"}},
+    )

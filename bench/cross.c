@@ -7,14 +7,24 @@
  * A suite is a row of 64-bit little-endian numbers with bytes between them, padded to eight: a magic number, the size of an
  * instruction record, the number of cases; for each case the bytes of its memory, the number of records, their code words
  * and its actions; the records, whose pointers are 1 + a place in memory (0: none) and whose code is an index; the code;
- * the actions (kind and three arguments; a write is followed by its bytes). */
+ * the actions (kind and three arguments; a write is followed by its bytes). Under the address sanitizer, memory that is
+ * forbidden may not be touched any more. */
 #include "solvent.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAGIC = 0x736f6c76, WRITE = 0, RUN = 1, READ = 2 };
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#define FORBID(place, bytes) __asan_poison_memory_region(place, bytes)
+#define ALLOW(place, bytes) __asan_unpoison_memory_region(place, bytes)
+#else
+#define FORBID(place, bytes) ((void)(place), (void)(bytes))
+#define ALLOW(place, bytes) ((void)(place), (void)(bytes))
+#endif
+
+enum { MAGIC = 0x736f6c76, WRITE = 0, RUN = 1, READ = 2, GUARD = 3 };
 
 static void die(const char *why) {
     fprintf(stderr, "cross: %s\n", why);
@@ -70,8 +80,10 @@ static void replay_case(struct solvent_pool *pool, int set) {
         int64_t kind = take_number(), a = take_number(), b = take_number(), c = take_number();
         if (kind == WRITE) memcpy(memory + a, take(b), (size_t)b);
         else if (kind == READ) fwrite(memory + a, 1, (size_t)b, stdout);
+        else if (kind == GUARD) FORBID(memory + a, (size_t)b);
         else if (solvent_run(pool, set, plan, a, b, (uint32_t)c) != 0) die("the floating-point unit is in another mode");
     }
+    ALLOW(memory, (size_t)bytes);
     free(plan);
     free(code);
     free(memory);

@@ -142,9 +142,8 @@ def compile_driver(build: Build, output: Path) -> None:
 def _run(command: Sequence[str]) -> bytes:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT, check=False)
     if done.returncode != 0:
-        raise CrossError(
-            f"{command[0]} ended with {done.returncode}: {done.stderr.decode(errors='replace').strip()[-600:]}"
-        )
+        said = done.stderr.decode(errors="replace").strip()
+        raise CrossError(f"{command[0]} ended with {done.returncode}: {said[:600]}")
     return done.stdout
 
 
@@ -165,6 +164,8 @@ def replay(build: Build, driver: Path, suite: Suite, file: Path) -> list[Outcome
 
 def run(quick: bool, progress: Progress) -> Report:
     """Compile, replay and compare everything; quick: gcc and clang on this machine's processor, and one model."""
+    if not KERNELS.exists():
+        raise CrossError("the sources of the kernels are not installed: run this in a checkout")
     suite = record(quick, progress)
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -17,7 +17,7 @@ import torch
 
 from bench.architectures import ARCHITECTURES, Architecture
 from ml import selftest
-from ml.backend import Array, Backend, Machine
+from ml.backend import ALIGNMENT, Array, Backend, Machine
 from ml.capture import capture_task
 from ml.executor import Executor
 from ml.initial import Normal
@@ -28,17 +28,21 @@ from runtime.vm.job import Job
 from runtime.vm.types import TensorType
 
 MAGIC = 0x736F6C76
-WRITE, RUN, READ = range(3)
+WRITE, RUN, READ, GUARD = range(4)
 SEED = 0x0123456789ABCDEF
+
+
+Action = tuple[int, int, int, int, bytes]
+"""(kind, three arguments, bytes that follow)."""
 
 
 @dataclass
 class Case:
-    """One machine's life. Mutable. ``actions``: (kind, three arguments, bytes that follow)."""
+    """One machine's life. Mutable."""
 
     name: str
     placement: Placement
-    actions: list[tuple[int, int, int, int, bytes]] = field(default_factory=list)
+    actions: list[Action] = field(default_factory=list)
     expected: list[bytes] = field(default_factory=list)
     """What the reads gave."""
 
@@ -63,10 +67,12 @@ def _padded(data: bytes) -> bytes:
 
 @dataclass
 class Recorder:
-    """A backend that runs on another one and keeps the cases. Mutable."""
+    """A backend that runs on another one and keeps the cases. Mutable. With ``guarded``, values that have buffers
+    of their own get room between them, which a replay under the address sanitizer must not touch."""
 
     backend: Backend
     title: str = ""
+    guarded: bool = False
     cases: list[Case] = field(default_factory=list)
 
     @property
@@ -75,8 +81,21 @@ class Recorder:
 
     def open(self, placement: Placement, types: Sequence[TensorType]) -> RecordedMachine:
         case = Case(self.title, placement)
+        if self.guarded and len(set(placement.offset)) == len(placement.offset) == len(types):
+            case = Case(self.title, *_spread(placement, types))
         self.cases.append(case)
         return RecordedMachine(self.backend.open(placement, types), case)
+
+
+def _spread(placement: Placement, types: Sequence[TensorType]) -> tuple[Placement, list[Action]]:
+    """The same placement with a gap after each value, and the guards of the gaps."""
+    apart = Placement([], schedule=placement.schedule, once=placement.once)
+    guards = []
+    for kind in types:
+        offset = apart.extend(kind.bytes + ALIGNMENT)
+        apart.offset.append(offset)
+        guards.append((GUARD, offset + kind.bytes, apart.size - offset - kind.bytes, 0, b""))
+    return apart, guards
 
 
 class RecordedMachine:
@@ -159,6 +178,11 @@ def record(quick: bool, progress: Callable[[str], None]) -> Suite:
         progress(f"recording: {architecture.name}")
         recorder.title = architecture.name
         _train(dataclasses.replace(architecture, batch=batch), 3 if batch > 2 else 2, recorder)
+    return suite_of(recorder)
+
+
+def suite_of(recorder: Recorder) -> Suite:
+    """Everything that was recorded."""
     cases = tuple(recorder.cases)
     header = struct.pack("<3q", MAGIC, ffi.sizeof("struct solvent_instruction"), len(cases))
     file = header + b"".join(case.encode() for case in cases)

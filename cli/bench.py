@@ -64,6 +64,15 @@ def cross(quick: bool, as_json: bool) -> None:
 
 @command.command()
 @bench_options
+def sanitize(quick: bool, as_json: bool) -> None:
+    """The kernels on the tests' programs under the address, undefined-behaviour and thread sanitizers."""
+    report = measure("sanitize", quick, as_json)
+    if not report.figures["clean"]:
+        fail("a sanitizer found something: see the lines above")
+
+
+@command.command()
+@bench_options
 @click.option("--function", "functions", multiple=True, help="Only this one (exp, log, rsqrt, ...); repeatable.")
 @click.option("--processes", type=click.IntRange(0, 256), default=0, help="Default: one for each processor.")
 def exhaustive(quick: bool, as_json: bool, functions: tuple[str, ...], processes: int) -> None:

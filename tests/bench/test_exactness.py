@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import cross, cross_suite, exhaustive
+from bench import cross, cross_suite, exhaustive, sanitize
 from bench.report import silent
 from ml import numpy_math
+from ml.executor import Executor
+from ml.kernels import CpuBackend
+from tests.ml.kernel_cases import job_of, one_operator
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +50,24 @@ def test_another_compiler_gives_the_same_bits_and_contraction_is_noticed(
         assert outcomes["avx2"] == equal
     with pytest.raises(cross.CrossError, match="fast-math"):
         cross.compile_driver(dataclasses.replace(build, arguments=("-Ofast",)), tmp_path / "driver")
+
+
+@pytest.mark.slow
+def test_a_kernel_that_leaves_its_value_by_one_byte_is_stopped(tmp_path: Path) -> None:
+    recorder = cross_suite.Recorder(CpuBackend(), guarded=True)
+    x = np.arange(5, dtype=np.float32)
+    checked = one_operator("neg", (), [x])
+    Executor(checked, backend=recorder).run_step({"t0": x}, job_of(checked), 0, {}, (), keep_values=True)
+    build = dataclasses.replace(cross.BUILDS[0], arguments=sanitize.SANITIZERS["address, undefined"])
+    cross.compile_driver(build, tmp_path / "driver")
+    file, suite = tmp_path / "suite", cross_suite.suite_of(recorder)
+    file.write_bytes(suite.file)
+    assert all(outcome.equal for outcome in cross.replay(build, tmp_path / "driver", suite, file))
+    (case,) = (case for case in recorder.cases if any(action[0] == cross_suite.GUARD for action in case.actions))
+    case.placement.schedule = [dataclasses.replace(one, sizes=(6,)) for one in case.placement.schedule]
+    file.write_bytes(cross_suite.suite_of(recorder).file)
+    with pytest.raises(cross.CrossError, match="use-after-poison"):
+        cross.replay(build, tmp_path / "driver", suite, file)
 
 
 def test_a_missing_compiler_or_emulator_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
