@@ -139,9 +139,9 @@ def _offer_options(function: Any) -> Any:
 @_offer_options
 @click.option(
     "--strategy",
-    type=click.Choice(["honest", "corrupt", "silent"]),
+    type=click.Choice(["honest", "corrupt", "silent", "withhold"]),
     default="honest",
-    help="An adversary to test the market with: one wrong multiplication, defended or not.",
+    help="An adversary to test the market with: one wrong multiplication, defended or not; or states kept back.",
 )
 @click.option("--corrupt-step", type=click.IntRange(0), default=None, help="Step to break; default: past the middle.")
 @click.option("--corrupt-value", type=click.IntRange(0), default=None, help="Value to break; default: the first "

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from ml.artifacts import Tensors
 from ml.dispute import Challenger
-from ml.proof import fetch_manifest, fetch_state
 from ml.replay import StepRunner, replay_claim
 from ml.trace import ExecutorTracer
 from ml.workers.disputing import play_disputes
 from ml.workers.materials import Materials, fetch_materials
 from ml.workers.session import Session
+from ml.workers.withheld import fetch_start
 from runtime.codec import encode
 from runtime.pallets import disputes
 from runtime.pallets.proofs import Proof
@@ -80,11 +80,11 @@ class Auditor:
         return self._runners[key]
 
     def _start(self, name: bytes, spec: TaskSpec, proof: Proof, segment: int) -> Tensors:
-        """The registered state that a segment starts from, fetched and checked; nothing before the initialisation."""
+        """The registered state that a segment starts from, fetched and checked; nothing before the initialisation.
+        Raises `StateMissing`."""
         if segment == 0:
             return {}
-        manifest = fetch_manifest(self.session.chain, proof.manifest, name, spec, proof.checkpoints)
-        return fetch_state(self.session.chain, manifest.states[segment - 1], self._materials_of(name, spec).layout)
+        return fetch_start(self.session, name, spec, proof, segment, self._materials_of(name, spec).layout)
 
     def _player(self, name: bytes, spec: TaskSpec, proof: Proof, segment: int) -> Challenger:
         key = (name, hash_tagged(b"solvent:proof", encode(proof)), segment)

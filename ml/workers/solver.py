@@ -11,15 +11,16 @@ from functools import partial
 import numpy as np
 
 from ml.dispute import Defender
-from ml.proof import upload_manifest, upload_proof
+from ml.proof import Blobs, upload_manifest, upload_proof
 from ml.trace import ExecutorTracer
 from ml.workers.disputing import play_disputes
 from ml.workers.figures import TaskProgress
 from ml.workers.materials import Materials, fetch_materials
 from ml.workers.registration import Offer, attend, pause
 from ml.workers.session import CallFailed, Session
-from ml.workers.strategies import SolverStrategy
+from ml.workers.strategies import Nowhere, SolverStrategy
 from ml.workers.training import Trainer
+from ml.workers.withheld import deliver
 from runtime.pallets import proofs, tasks, workers
 from runtime.pallets.disputes import Dispute
 from runtime.pallets.proofs import Proof
@@ -105,15 +106,22 @@ class Solver:
 
     def _register(self, name: bytes, materials: Materials) -> None:
         session, spec = self.session, materials.spec
-        manifest = upload_proof(session.chain, session.seed, name, spec, materials.store)
-        blob = upload_manifest(session.chain, session.seed, manifest)
+        manifest = upload_proof(self._shared, session.seed, name, spec, materials.store)
+        blob = upload_manifest(self._shared, session.seed, manifest)
         roots = tuple(state.root for state in manifest.states)
         session.call("proofs", proofs.RegisterProof(name, roots, blob))
         session.journal.event("proof_registered", task=name.hex(), checkpoints=len(roots), manifest=blob.hex())
 
     def _defend(self, name: bytes, task: Task) -> bool:
-        """Answer every dispute on this task in which it is this worker's turn."""
+        """Place the states that are demanded, and answer every dispute in which it is this worker's turn."""
+        if self.strategy.delivers and deliver(self.session, self._shared, name, task, self.materials(name, task).store):
+            return True
         return play_disputes(self.session, name, lambda dispute: self._player(name, task, dispute))
+
+    @property
+    def _shared(self) -> Blobs:
+        """Where this solver's states go."""
+        return self.session.chain if self.strategy.shares else Nowhere()
 
     def _player(self, name: bytes, task: Task, dispute: Dispute) -> Defender:
         key = (name, dispute.attempt, dispute.segment)

@@ -16,6 +16,7 @@ from ml.workers.materials import Materials
 from ml.workers.registration import Offer, attend, pause
 from ml.workers.session import Session
 from ml.workers.strategies import HONEST, LIE, RUBBER_STAMP
+from ml.workers.withheld import Demander, StateMissing
 from runtime.pallets import proofs, tasks, workers
 from runtime.pallets.proofs import Audit, Board, Proof
 from runtime.pallets.proofs.storage import DISPUTING, DRAWN, FAILED, OPENED, REPLACED
@@ -40,6 +41,7 @@ class Verifier:
         self.offer = offer
         self.strategy = strategy
         self.auditor = Auditor(session, lying_runner if strategy == LIE else honest_runner)
+        self.demander = Demander(session)
 
     def turn(self) -> bool:
         """Begin what is due for each of this worker's audits."""
@@ -91,13 +93,18 @@ class Verifier:
         return audit.status == DISPUTING and self.auditor.play(name, task.spec, proof)
 
     def _give_verdict(self, name: bytes, task: Task, proof: Proof, audit: Audit, secret: bytes) -> bool:
+        if self.demander.waits(name):
+            return False
         segments = proofs.audit_segments(task.spec, audit, secret)
         self.session.journal.event("audit_drawn", task=name.hex(), segments=list(segments))
         failed: tuple[int, ...] = ()
         if self.strategy != RUBBER_STAMP:
             # One failure decides. The initialisation comes first: it needs nothing that the solver could withhold.
             wrong = (one for one in segments if not self.auditor.holds(name, task.spec, proof, one))
-            failed = tuple(islice(wrong, 1))
+            try:
+                failed = tuple(islice(wrong, 1))
+            except StateMissing as missing:
+                return self.demander.see_to(name, task.attempt, secret, missing)
         self.session.call("proofs", proofs.SubmitVerdict(name, secret, failed))
         verdict = "fail" if failed else "pass"
         self.session.journal.event("verdict", task=name.hex(), verdict=verdict, failed=list(failed))

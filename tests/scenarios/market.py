@@ -23,9 +23,9 @@ from ml.workers.verifier import Verifier
 from ml.workers.whistleblower import Whistleblower
 from runtime.block import IMMORTAL, Header, header_hash, sign_extrinsic
 from runtime.codec import Record, encode
-from runtime.commitments import tensor_root
+from runtime.commitments import tensor_root, tensor_tree
 from runtime.crypto import public_key
-from runtime.pallets import balances, disputes, system, tasks, workers
+from runtime.pallets import balances, blobs, disputes, system, tasks, workers
 from runtime.pallets.disputes import Dispute
 from runtime.pallets.tasks import Task, task_id
 from runtime.parameters import TOKEN
@@ -36,6 +36,7 @@ from tests.support.chain import TestChain, account, build_call, seed
 
 SUBMITTER = "//Submitter"
 RICH = ("//Solver1", "//Solver2", "//Mallory", "//Verifier1", "//Verifier2", "//Whistle")
+HOLDERS = ("//Holder1", "//Holder2", "//Holder3", "//Holder4", "//Holder5", "//Holder6")
 BALANCE = 100_000 * TOKEN
 BOND = 10_000 * TOKEN
 EVER = object()
@@ -44,8 +45,8 @@ EVER = object()
 class DirectChain:
     """The part of ``solvent.Client`` that workers use, in process. Mutable: every submission makes a block."""
 
-    def __init__(self) -> None:
-        self.chain = TestChain(balances=dict.fromkeys((SUBMITTER, *RICH), BALANCE))
+    def __init__(self, parameters: dict[str, dict[str, Any]] | None = None) -> None:
+        self.chain = TestChain(balances=dict.fromkeys((SUBMITTER, *RICH, *HOLDERS), BALANCE), parameters=parameters)
         self.blobs: dict[bytes, bytes] = {}
 
     def head(self) -> Header:
@@ -97,6 +98,39 @@ class AtOnce:
         """The same."""
 
 
+class PersonWhoHolds:
+    """What a node does with ``--holder``, over a `DirectChain`. ``lie`` signs for everything and posts nothing;
+    ``deaf`` signs and holds, and posts no chunk. Mutable: it keeps what it fetched."""
+
+    def __init__(self, session: Session, strategy: str) -> None:
+        self.session, self.strategy = session, strategy
+        self.kept: dict[bytes, bytes] = {}
+
+    def turn(self) -> bool:
+        chain, account = self.session.chain, self.session.account
+        assert isinstance(chain, DirectChain)
+        if chain.read(blobs.HOLDERS, account) is None:
+            self.session.call("blobs", blobs.RegisterHolder(BOND))
+            return True
+        for name, placement in chain.items(blobs.PLACEMENTS):
+            if blobs.Seat(account, False) in placement.seats:
+                items = chain.read(blobs.ITEMS, name)
+                self.kept.update((one.root, chain.blobs[one.root]) for one in items if one.root in chain.blobs)
+                if self.strategy == "lie" or all(one.root in self.kept for one in items):
+                    self.session.call("blobs", blobs.SignReceipt(name))
+                    return True
+        for key, _ in chain.items(blobs.CHALLENGES):
+            if key.holder == account and self.strategy == "honest":
+                data = self.kept[chain.read(blobs.ITEMS, key.placement)[key.item].root]
+                chunk, path = data[4096 * key.chunk :][:4096], tensor_tree(data).path(key.chunk)
+                self.session.call("blobs", blobs.PostChunk(key.placement, key.item, key.chunk, chunk, tuple(path)))
+                return True
+        return False
+
+    def leave(self) -> None:
+        """Nobody is told."""
+
+
 @dataclass
 class Market:
     """A chain and its workers. Mutable."""
@@ -122,7 +156,13 @@ class Market:
         return self._join(suri, worker)
 
     def verifier(self, suri: str, strategy: str = "honest") -> Verifier:
-        return self._join(suri, Verifier(self.session(suri, "verifier"), Offer(10, BOND), strategy))
+        worker = Verifier(self.session(suri, "verifier"), Offer(10, BOND), strategy)
+        worker.demander.grace = 0.0
+        return self._join(suri, worker)
+
+    def holder(self, suri: str, strategy: str = "honest") -> PersonWhoHolds:
+        """Let a holder join, registered at once."""
+        return self._join(suri, PersonWhoHolds(self.session(suri, "holder"), strategy))
 
     def whistleblower(self, suri: str, extra_segments: int = 1, price: int = 1) -> Whistleblower:
         return self._join(suri, Whistleblower(self.session(suri, "whistleblower"), extra_segments, price))
@@ -142,6 +182,8 @@ class Market:
             self.chain.put_blob(blob, seed(SUBMITTER))
         programs = program_bytes(tiny.program), program_bytes(tiny.init_program)
         self.chain.chain.submit(SUBMITTER, tasks.Submit(encode(tiny.spec), *programs))
+        if blobs.is_on(self.chain.chain.state):
+            self.chain.chain.submit(SUBMITTER, tasks.PlaceData(task_id(tiny.spec), len(tiny.data_blob)))
         return task_id(tiny.spec)
 
     def task(self, name: bytes) -> Task:

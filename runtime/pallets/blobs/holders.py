@@ -98,13 +98,14 @@ def leave_seat(ctx: Context, account: bytes, lock: int) -> None:
 
 
 def slash_seat(ctx: Context, account: bytes, lock: int, challenger: bytes) -> int:
-    """Take what a seat locked: half to the challenger, whose reward is returned, the rest to the treasury."""
+    """Take what a seat locked: half to the challenger, whose reward is returned, the rest to the treasury. The holder
+    is drawn no more until it registers again."""
     holder = require_holder(ctx.state, account)
     reward = lock // 2
     balances.move_held(ctx, account, HOLDER_REASON, challenger, reward)
     balances.move_held(ctx, account, HOLDER_REASON, treasury.ACCOUNT, lock - reward)
     left = {"bond": holder.bond - lock, "faults": holder.faults + 1, "slashed": holder.slashed + lock}
-    HOLDERS.put(ctx.state, account, replace(holder, **left))
+    HOLDERS.put(ctx.state, account, replace(holder, leaving=True, **left))
     leave_seat(ctx, account, lock)
     return reward
 

@@ -90,7 +90,7 @@ def open_placement(ctx: Context, name: bytes, payer: bytes, items: tuple[Item, .
         raise AvailabilityOff("nothing has to be placed on this network")
     if CHALLENGED.contains(ctx.state, name):
         raise AlreadyPlaced("chunks of an earlier committee are still challenged")
-    if status(ctx.state, name) in OPEN:
+    if status(ctx.state, name) in (DRAWING, PLACING, PLACED):
         raise AlreadyPlaced(f"placement {name.hex()} is {status(ctx.state, name)}")
     size = sum(item.size for item in items)
     if not 0 < len(items) <= figures.maximum_items or not 0 < size <= figures.maximum_bytes:
@@ -98,6 +98,7 @@ def open_placement(ctx: Context, name: bytes, payer: bytes, items: tuple[Item, .
             f"{len(items)} blobs of {size} bytes; at most {figures.maximum_items} of {figures.maximum_bytes}"
         )
     require_holders(ctx.state)
+    release(ctx, name)
     pot = compute_pot(ctx.state, items)
     if not pot_is_held:
         balances.hold(ctx, payer, pot_reason(name), pot)
@@ -157,12 +158,12 @@ def count_receipts(placement: Placement) -> int:
 
 
 def drop_seat(ctx: Context, name: bytes, placement: Placement, holder: bytes) -> None:
-    """A seat was slashed: where too few receipts are left, the placement is lost."""
+    """A seat was slashed: where too few receipts are left, the placement is lost. The others stay answerable, so that
+    nobody escapes a challenge by falling together."""
     left = replace(placement, seats=tuple(seat for seat in placement.seats if seat.holder != holder))
     if placement.status == PLACED and count_receipts(left) < parameters(ctx.state).receipts:
         ctx.deposit(PlacementLost(name, count_receipts(left)))
-        _close(ctx, name, left)
-        left = replace(left, status=LOST, seats=(), pot=0)
+        left = replace(left, status=LOST)
     PLACEMENTS.put(ctx.state, name, left)
 
 
@@ -180,7 +181,7 @@ def process_dues(ctx: Context) -> None:
             continue
         if placement.status == DRAWING == due.status:
             _draw(ctx, due, placement)
-        elif placement.status in (PLACING, PLACED) and due.status == PLACING:
+        elif placement.status in (PLACING, PLACED, LOST) and due.status == PLACING:
             _end_committee(ctx, due.placement, placement)
 
 

@@ -17,8 +17,8 @@ PLACING = "placing"
 PLACED = "placed"
 FAILED = "failed"
 LOST = "lost"
-OPEN = (DRAWING, PLACING, PLACED)
-"""Statuses in which the pot is held."""
+OPEN = (DRAWING, PLACING, PLACED, LOST)
+"""Statuses in which the pot is held, and seats are answerable for what they signed."""
 
 COMMITTEES = 2
 """Drawn for one placement before it fails."""
