@@ -60,7 +60,7 @@ def _driver() -> tuple[Any, Any]:
 
 
 class CudaDevice:
-    """One graphics card (`ml.cuda.machine.Device`). Mutable: it owns a context and the loaded kernels; one thread."""
+    """One graphics card. Mutable: it owns a context and loaded kernels. Whatever it is asked for happens in order."""
 
     def __init__(self, number: int = 0) -> None:
         self._ffi, self._lib = _driver()
@@ -79,10 +79,13 @@ class CudaDevice:
         known = capability <= NEWEST
         image = compile_kernels(capability if known else NEWEST, binary=known)
         self._module = self._ffi.new("CUmodule *")
-        self._check(self._lib.cuModuleLoadData(self._module, self._ffi.from_buffer(image)))
+        self._check(
+            self._lib.cuModuleLoadData(self._module, self._ffi.new("char[]", image))
+        )  # text ends in a zero byte
         self._functions: dict[str, Any] = {}
 
     def allocate(self, size: int) -> int:
+        """The address of so many zeroed bytes."""
         self._enter()
         address = self._ffi.new("CUdeviceptr *")
         self._check(self._lib.cuMemAlloc_v2(address, size), f"no {size:,} bytes of the card's memory")
@@ -98,6 +101,7 @@ class CudaDevice:
         self._check(self._lib.cuMemcpyHtoD_v2(address, self._ffi.from_buffer(data), data.nbytes))
 
     def download(self, address: int, into: memoryview) -> None:
+        """Copy out what is there once everything launched before is done."""
         self._enter()
         self._check(self._lib.cuMemcpyDtoH_v2(self._ffi.from_buffer(into), address, into.nbytes))
 

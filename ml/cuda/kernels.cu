@@ -1,7 +1,7 @@
 /* Solvent's kernels for a graphics card: one for each operator of ml/csrc/solvent.h, of the same instruction record, with the same
  * bits. What one scalar operation is comes from the headers of ml/csrc; here is only who computes which element, and in
  * which order. Compiled at run time without contraction, flushing or approximations (compiler.py), or by an ordinary
- * C++ compiler with host.h, where blocks and threads are loops. */
+ * C++ compiler for tests (tests/ml/cuda_host.cpp). */
 #include "solvent.h"
 
 #define INLINE static __device__ __forceinline__

@@ -5,13 +5,14 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from cffi import FFI
 
 from ml.backend import DTYPES, Array, Instruction
 from ml.cuda.compiler import source
+from ml.cuda.driver import CudaDevice
 from ml.cuda.launches import Launch, launches
 from ml.kernel_build import declarations
 from ml.record import code_words, fill_record
@@ -24,29 +25,10 @@ Launched = tuple[tuple[Launch, ...], Any]
 """The launches of one instruction, and its record."""
 
 
-class Device(Protocol):
-    """Memory and kernels: a graphics card (`ml.cuda.driver`), or what stands in for one in tests."""
-
-    name: str
-
-    def allocate(self, size: int) -> int:
-        """The address of so many zeroed bytes."""
-
-    def free(self, address: int) -> None: ...
-
-    def upload(self, address: int, data: memoryview) -> None: ...
-
-    def download(self, address: int, into: memoryview) -> None:
-        """Copy out what is there once everything launched before is done."""
-
-    def launch(self, launch: Launch, record: Any, step: int) -> None:
-        """Run one kernel after all that were launched before."""
-
-
 class CudaBackend:
     """The kernels of ``kernels.cu`` on a device (`ml.backend.Backend`)."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: CudaDevice) -> None:
         self.device = device
         self.name = device.name
         self.ffi: Any = FFI()

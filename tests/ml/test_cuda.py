@@ -138,3 +138,11 @@ def test_a_card_gives_the_committed_digest() -> None:
     except driver.CudaError:
         pytest.skip(WITHOUT_CARD)
     selftest.check(CudaBackend(device))
+
+
+def test_what_the_driver_reports_is_an_error_in_words() -> None:
+    device = host_backend().device
+    with pytest.raises(driver.CudaError, match="no 0 bytes of the card's memory: invalid argument"):
+        device.allocate(0)
+    with pytest.raises(driver.CudaError, match="solvent_nothing: named symbol not found"):
+        device.launch(launches.Launch("solvent_nothing", 1), 0, 0)
