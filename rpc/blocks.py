@@ -22,7 +22,7 @@ from rpc.render import hex_of, render_call, render_error, render_event, render_h
 from runtime.block import Block, Extrinsic, Slot, decode_extrinsic
 from runtime.codec import decode
 from runtime.crypto import to_ss58
-from runtime.pallets import timestamp
+from runtime.pallets import session, timestamp
 
 
 class NoSuchBlock(UnknownBlock):
@@ -98,13 +98,18 @@ def summarize(ledger: Ledger, found: Found) -> BlockSummaryJson:
         "hash": hex_of(found.hash),
         "parentHash": hex_of(header.parent),
         "time": found.time,
-        "author": None if slot is None else to_ss58(slot.author),
+        "author": None if slot is None else to_ss58(_author_of(ledger, slot.author)),
         "slot": None if slot is None else str(slot.slot),
         "extrinsics": sum(signed),
         "failed": failed,
         "events": len(found.outcome.events),
         "finalized": is_final(ledger, found),
     }
+
+
+def _author_of(ledger: Ledger, key: bytes) -> bytes:
+    """The account behind a session key; the key itself where one author makes every block."""
+    return session.KEY_OWNERS.get(ledger.state(), key) or key
 
 
 def detail(ledger: Ledger, found: Found) -> BlockDetailJson:

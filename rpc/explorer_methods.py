@@ -143,6 +143,9 @@ def _search_numbers(node: NodeView, text: str) -> Iterator[MatchJson]:
 def _search_account(node: NodeView, text: str) -> Iterator[MatchJson]:
     with suppress(SolventError):
         account = from_ss58(text)
+        owner = session.KEY_OWNERS.get(node.ledger.state(), account)
+        if owner is not None:
+            yield _match("account", to_ss58(owner), f"{to_ss58(owner)}, whose session key it is")
         yield _match("account", to_ss58(account), to_ss58(account))
 
 

@@ -48,7 +48,9 @@ function patchElement(old, fresh) {
     if (!fresh.hasAttribute(name) && !OWNED.has(name)) old.removeAttribute(name);
   }
   for (const { name, value } of [...fresh.attributes]) {
-    if (old.getAttribute(name) !== value && !OWNED.has(name)) old.setAttribute(name, value);
+    if (old.getAttribute(name) === value || OWNED.has(name)) continue;
+    if (name === "style") old.style.cssText = fresh.style.cssText; // as an attribute the page's policy forbids it
+    else old.setAttribute(name, value);
   }
   for (const [type, handler] of Object.entries(fresh.handlers ?? {})) listen(old, type, handler);
   if (!fresh.keep) patch(old, [...fresh.childNodes]);

@@ -5,17 +5,13 @@ import { feedOf } from "./feed.js";
 import { eventItem } from "./value.js";
 import { filters, unknown as missing } from "./page_kit.js";
 
-const KINDS = [
-  ["", "all"],
-  ["tasks", "tasks"],
-  ["proofs", "proofs"],
-  ["disputes", "disputes"],
-  ["workers", "workers"],
-  ["balances", "balances"],
-  ["staking", "staking"],
-  ["session", "session"],
-  ["offences", "offences"],
-];
+/** The pallets that tell of something, as links: asked once, because a node's rules stay while it runs. */
+async function kindsOf(visit) {
+  visit.state.kinds ??= (await visit.call("state_getMetadata", [])).pallets
+    .filter((pallet) => pallet.events.length)
+    .map((pallet) => [pallet.name, f.words(pallet.name)]);
+  return [["", "all"], ...visit.state.kinds];
+}
 
 /** Events of one block follow under one heading. */
 function byBlock(items) {
@@ -30,20 +26,23 @@ function byBlock(items) {
 export const events = {
   name: "events",
   needs: "The list of events",
-  title: (feed, kind) => (kind ? `Events of ${f.clean(kind, 40)}` : "Events"),
+  title: (_, kind) => (kind ? `Events of ${f.clean(kind, 40)}` : "Events"),
   unknown: (kind) => missing("Kind of event", kind),
-  load: (visit, kind) =>
-    feedOf(
+  load: async (visit, kind) => {
+    const feed = feedOf(
       visit,
       "events",
       (cursor) => visit.call("explorer_events", { kind, limit: 50, cursor }),
       (one) => `${one.blockHash}${one.index}`,
-    ).refresh(),
+    );
+    const [kinds] = await Promise.all([kindsOf(visit), feed.refresh()]);
+    return { feed, kinds };
+  },
   watch: (visit) => visit.onBlock(() => visit.reload()),
-  view: (feed, visit, kind) =>
+  view: ({ feed, kinds }, visit, kind) =>
     [
       p.heading("Chain", kind ? `Events: ${f.clean(kind, 40)}` : "Events"),
-      filters("Kinds of events", "events", kind, KINDS),
+      filters("Kinds of events", "events", kind, kinds),
       feed.items.length
         ? byBlock(feed.items).map((group) =>
             h(

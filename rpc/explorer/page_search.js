@@ -11,7 +11,6 @@ const item = (result) =>
       "a",
       { href: target(result) },
       h("span", { class: "role" }, f.clean(result.kind, 20)),
-      " ",
       h("bdi", {}, f.clean(result.label || result.id, 90)),
     ),
   );

@@ -5,7 +5,16 @@ import { lagOf } from "./live.js";
 
 const PARTS = 1_000_000_000;
 
-const columns = [
+/** The round to look at: the last one that had time to be voted in. */
+const settledRound = (finality) => finality?.background?.at(-1) ?? finality?.best ?? null;
+
+function standing(one, round) {
+  const silent = ["prevotes", "precommits"].filter((stage) => round[stage].missing.includes(one.sessionKey));
+  if (!silent.length) return p.badge("voted", "good", "voted");
+  return silent.length === 2 ? p.badge("silent", "bad", "silent") : p.badge("late", "mark", "half");
+}
+
+const columns = (round) => [
   {
     head: "Validator",
     cell: (one) =>
@@ -31,6 +40,7 @@ const columns = [
         h("span", { class: "num" }, f.percent(one.share, PARTS)),
       ),
   },
+  ...(round ? [{ head: `Round ${f.grouped(round.round)}`, cell: (one) => standing(one, round) }] : []),
 ];
 
 function voteBar(name, votes, round) {
@@ -51,8 +61,8 @@ function voteBar(name, votes, round) {
 }
 
 function roundPanel(finality) {
-  if (!finality?.best) return null;
-  const round = finality.best;
+  const round = finality?.best ?? settledRound(finality);
+  if (!round) return null;
   return p.section(
     `Round ${f.grouped(round.round)}`,
     `set ${finality.setId}; the mark is two thirds`,
@@ -91,7 +101,7 @@ function view(data, visit) {
     p.section(
       "Validators",
       null,
-      p.table("Validators", columns, data.validators, { key: (one) => one.sessionKey, empty: "No validators." }),
+      p.table("Validators", columns(settledRound(data.finality)), data.validators, { key: (one) => one.sessionKey, empty: "No validators." }),
     ),
     roundPanel(data.finality),
   ].filter(Boolean);

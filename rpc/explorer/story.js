@@ -5,160 +5,78 @@ import * as f from "./format.js";
 import * as p from "./parts.js";
 import { record } from "./value.js";
 
-const who = (account) => p.account(account);
-const list = (numbers) =>
-  h("span", { class: "numbers" }, (numbers ?? []).slice(0, 24).join(", "), (numbers ?? []).length > 24 ? " …" : "");
-const segments = (numbers) => [(numbers ?? []).length === 1 ? "segment " : "segments ", list(numbers)];
-const until = (deadline) =>
-  deadline ? h("span", { class: "dim" }, " Until block ", p.number(Number(deadline)), ".") : null;
+const shortened = (numbers = []) =>
+  h("span", { class: "numbers" }, numbers.slice(0, 24).join(", "), numbers.length > 24 ? " …" : "");
 
-/** kind -> (fields, entry) => what happened, in words. */
-const TELL = {
-  submitted: (e) => [
-    who(e.submitter),
-    " submitted the task and put ",
-    p.amount(e.escrow),
-    " in escrow: at most ",
-    p.amount(e.solver_fee),
-    " for the solver and ",
-    p.amount(e.verifier_fee),
-    " for each verifier.",
-  ],
-  pooled: (e) => [
-    "Waiting for a solver",
-    e.attempt > 1 ? `, attempt ${e.attempt}` : "",
-    e.reason ? h("span", { class: "dim" }, ` (${f.words(e.reason)})`) : "",
-    ".",
-    until(e.deadline),
-  ],
-  assigned: (e) => [
-    "The draw among ",
-    f.count(e.candidates, "candidate"),
-    " fell on ",
-    who(e.solver),
-    ", who is paid ",
-    p.number(e.price),
-    " units per thousand operations and puts up ",
-    p.amount(e.lock),
-    ".",
-    until(e.deadline),
-  ],
-  accepted: (e) => [who(e.solver), " accepted and trains.", until(e.deadline)],
-  acceptance_missed: (e) => [who(e.solver), " did not accept in time and loses ", p.amount(e.penalty), "."],
-  training_missed: (e) => [who(e.solver), " did not finish in time and loses ", p.amount(e.penalty), "."],
-  status: (e) => ["Now ", p.badge(e.after), "."],
-  paid: (e) => [who(e.account), " was paid ", p.amount(e.amount), " as ", f.words(e.role), "."],
-  settled: (e) => [
-    "Settled: the model's root is ",
-    p.hash(e.final_root, { copy: "state root" }),
-    ". Solver ",
-    p.amount(e.solver_paid),
-    ", verifiers ",
-    p.amount(e.verifiers_paid),
-    ", treasury ",
-    p.amount(e.treasury_paid),
-    "; ",
-    p.amount(e.refund),
-    " went back.",
-  ],
-  failed: (e) => ["The task failed: ", f.words(e.reason), ". ", p.amount(e.refund), " went back."],
-  cancelled: (e) => ["The submitter cancelled the task; ", p.amount(e.refund), " went back."],
-  expired: (e) => ["Nobody took the task in time; ", p.amount(e.refund), " went back."],
-  proof: (e) => [
-    who(e.solver),
-    " posted the proof: ",
-    f.count(e.checkpoints, "checkpoint"),
-    ", the last of which is ",
-    p.hash(e.final_root, { copy: "state root" }),
-    ".",
-  ],
-  verifier_drawn: (e) => [
-    "The draw among ",
-    f.count(e.candidates, "verifier"),
-    " fell on ",
-    who(e.verifier),
-    ", who puts up ",
-    p.amount(e.lock),
-    ".",
-    until(e.deadline),
-  ],
-  audit_accepted: (e) => [who(e.verifier), " accepted the audit and committed a secret."],
-  audit_opened: (e) => [
-    "The beacon for ",
-    who(e.verifier),
-    " is known; with the secret it chooses the segments.",
-    until(e.deadline),
-  ],
-  verdict: (e) =>
-    e.failed?.length
-      ? [
-          who(e.verifier),
-          " replayed ",
-          segments(e.segments),
-          " and got another state in ",
-          h("strong", {}, segments(e.failed)),
-          ".",
-        ]
-      : [who(e.verifier), " replayed ", segments(e.segments), ": every state equal, bit for bit."],
-  verifier_replaced: (e) => [
-    who(e.verifier),
-    " was replaced (",
-    f.words(e.reason),
-    ") and loses ",
-    p.amount(e.penalty),
-    ".",
-  ],
-  search_ended: (e) => [
-    "No more verifiers were found: ",
-    p.number(e.passed),
-    " of ",
-    p.number(e.wanted),
-    " passed the proof.",
-  ],
-  window: (e) => ["Anybody may dispute the proof until block ", p.number(Number(e.end)), "."],
-  dispute_claimed: (e) => [who(e.challenger), " says that segment ", p.number(e.segment), " is false."],
-  dispute_closed: (e) => ["The challenge of segment ", p.number(e.segment), " by ", who(e.challenger), " is closed."],
-  proof_voided: (e) => [
-    "The proof is void. ",
-    who(e.solver),
-    " was slashed ",
-    p.amount(e.slashed),
-    "; ",
-    who(e.challenger),
-    " receives ",
-    p.amount(e.reward),
-    ", the treasury ",
-    p.amount(e.to_treasury),
-    ".",
-  ],
-  dispute_opened: (e) => [
-    who(e.challenger),
-    " opened ",
-    h("a", { href: p.href("dispute", e.dispute) }, `dispute #${e.dispute}`),
-    " about segment ",
-    p.number(e.segment),
-    ", with a bond of ",
-    p.amount(e.bond),
-    ".",
-  ],
-  dispute_decided: (e) => [
-    h("a", { href: p.href("dispute", e.dispute) }, `Dispute #${e.dispute}`),
-    " was decided for the ",
-    h("strong", {}, f.words(e.winner)),
-    " (",
-    f.words(e.reason),
-    ").",
-  ],
-  dispute_cancelled: (e) => [
-    h("a", { href: p.href("dispute", e.dispute) }, `Dispute #${e.dispute}`),
-    " ended with the proof it was about; the bond of ",
-    p.amount(e.bond),
-    " went back.",
-  ],
-  bond_locked: (e) => [p.amount(e.amount), " of ", who(e.account), "'s bond as ", f.words(e.role), " is locked."],
-  bond_unlocked: (e) => [p.amount(e.amount), " of ", who(e.account), "'s bond is free again."],
-  slashed: (e) => [who(e.account), " was slashed ", p.amount(e.amount), " as ", f.words(e.role), "."],
+/** How a field is shown where a sentence names it as `{shape:field}`. */
+const SHAPES = {
+  who: (account) => p.account(account),
+  amount: (units) => p.amount(units),
+  number: (value) => p.number(value),
+  height: (value) => p.number(Number(value)),
+  words: (text) => f.words(text),
+  strong: (text) => h("strong", {}, f.words(text)),
+  badge: (status) => p.badge(status),
+  root: (hash) => p.hash(hash, { copy: "state root" }),
+  dispute: (number) => h("a", { href: p.href("dispute", number) }, `dispute #${number}`),
+  candidates: (number) => f.count(number, "candidate"),
+  verifiers: (number) => f.count(number, "verifier"),
+  checkpoints: (number) => f.count(number, "checkpoint"),
+  segments: (numbers) => [numbers?.length === 1 ? "segment " : "segments ", shortened(numbers)],
+  failed: (numbers) => h("strong", {}, SHAPES.segments(numbers)),
+  until: (deadline) =>
+    deadline ? h("span", { class: "dim" }, " Until block ", p.number(Number(deadline)), ".") : null,
+  because: (reason) => (reason ? h("span", { class: "dim" }, ` (${f.words(reason)})`) : null),
+  attempt: (number) => (number > 1 ? `, attempt ${number}` : null),
 };
+
+/** kind -> what happened, in words. */
+const SENTENCES = {
+  submitted:
+    "{who:submitter} submitted the task and put {amount:escrow} in escrow: at most {amount:solver_fee} for the solver and {amount:verifier_fee} for each verifier.",
+  pooled: "Waiting for a solver{attempt:attempt}{because:reason}.{until:deadline}",
+  assigned:
+    "The draw among {candidates:candidates} fell on {who:solver}, who is paid {number:price} units per thousand operations and puts up {amount:lock}.{until:deadline}",
+  accepted: "{who:solver} accepted and trains.{until:deadline}",
+  acceptance_missed: "{who:solver} did not accept in time and loses {amount:penalty}.",
+  training_missed: "{who:solver} did not finish in time and loses {amount:penalty}.",
+  status: "Now {badge:after}.",
+  paid: "{who:account} was paid {amount:amount} as {words:role}.",
+  settled:
+    "Settled: the model's root is {root:final_root}. Solver {amount:solver_paid}, verifiers {amount:verifiers_paid}, treasury {amount:treasury_paid}; {amount:refund} went back.",
+  failed: "The task failed: {words:reason}. {amount:refund} went back.",
+  cancelled: "The submitter cancelled the task; {amount:refund} went back.",
+  expired: "Nobody took the task in time; {amount:refund} went back.",
+  proof: "{who:solver} posted the proof: {checkpoints:checkpoints}, the last of which is {root:final_root}.",
+  verifier_drawn:
+    "The draw among {verifiers:candidates} fell on {who:verifier}, who puts up {amount:lock}.{until:deadline}",
+  audit_accepted: "{who:verifier} accepted the audit and committed a secret.",
+  audit_opened:
+    "The beacon for {who:verifier} is known; with the secret it chooses the segments.{until:deadline}",
+  verdict: "{who:verifier} replayed {segments:segments}: every state equal, bit for bit.",
+  verdict_against: "{who:verifier} replayed {segments:segments} and got another state in {failed:failed}.",
+  verifier_replaced: "{who:verifier} was replaced ({words:reason}) and loses {amount:penalty}.",
+  search_ended: "No more verifiers were found: {number:passed} of {number:wanted} passed the proof.",
+  window: "Anybody may dispute the proof until block {height:end}.",
+  dispute_claimed: "{who:challenger} says that segment {number:segment} is false.",
+  dispute_closed: "The challenge of segment {number:segment} by {who:challenger} is closed.",
+  proof_voided:
+    "The proof is void. {who:solver} was slashed {amount:slashed}; {who:challenger} receives {amount:reward}, the treasury {amount:to_treasury}.",
+  dispute_opened: "{who:challenger} opened {dispute:dispute} about segment {number:segment}, with a bond of {amount:bond}.",
+  dispute_decided: "In {dispute:dispute} the {strong:winner} was right ({words:reason}).",
+  dispute_cancelled: "The {dispute:dispute} ended with the proof it was about; the bond of {amount:bond} went back.",
+  bond_locked: "{amount:amount} of {who:account}'s bond as {words:role} is locked.",
+  bond_unlocked: "{amount:amount} of {who:account}'s bond is free again.",
+  slashed: "{who:account} was slashed {amount:amount} as {words:role}.",
+};
+
+/** The words of a sentence with its fields between them: split by a pattern with two groups, (text, shape, field) repeat. */
+function write(sentence, fields) {
+  const parts = sentence.split(/\{(\w+):(\w+)\}/);
+  return parts.map((part, place) =>
+    place % 3 === 0 ? part : place % 3 === 1 ? SHAPES[part](fields[parts[place + 1]]) : null,
+  );
+}
 
 const TONE = {
   settled: "good",
@@ -221,9 +139,10 @@ export function condense(entries) {
 
 function tell(entry) {
   if (entry.kind === "heartbeats") return heartbeats(entry.run);
-  const told = TELL[entry.kind];
+  const against = entry.kind === "verdict" && entry.fields?.failed?.length;
+  const sentence = SENTENCES[against ? "verdict_against" : entry.kind];
   try {
-    if (told) return told(entry.fields ?? {}, entry);
+    if (sentence) return write(sentence, entry.fields ?? {});
   } catch {
     // Fields that this page does not expect: fall through to the record itself.
   }

@@ -114,6 +114,7 @@ def record(result: Callable[..., Any]) -> dict[str, Any]:
     challenger, solver = dispute["challenger"], result("tasks_get", task)["solver"]
     return {
         "system_health": result("system_health"),
+        "state_getMetadata": {"pallets": [pallet_of(one) for one in result("state_getMetadata")["pallets"]]},
         "explorer_statistics": result("explorer_statistics"),
         "explorer_blocks": result("explorer_blocks", 6),
         "explorer_block": result("explorer_block", dispute["ended"]["block"]),
@@ -135,6 +136,11 @@ def record(result: Callable[..., Any]) -> dict[str, Any]:
         "disputes_list": result("disputes_list"),
         "disputes_get": dispute,
     }
+
+
+def pallet_of(described: dict[str, Any]) -> dict[str, Any]:
+    """What the page about events needs of a pallet."""
+    return {"name": described["name"], "events": [{"name": event["name"]} for event in described["events"]]}
 
 
 def thin(value: Any) -> Any:

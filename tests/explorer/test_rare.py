@@ -281,3 +281,32 @@ def test_the_votes_of_a_round_are_drawn_against_two_thirds(recorded: RecordedNod
     marks = window.script("return [...document.querySelectorAll('.threshold')].map((one) => one.style.left)")
     assert marks == ["66.75%", "66.75%"]
     assert window.errors(*EXPECTED) == []
+
+
+def as_votes(recorded: RecordedNode, weight: int, missing: list[str]) -> dict[str, Any]:
+    """Four validators, of whose weight of 400 so much has voted in both stages."""
+    keys = [f"5{letter * 46}" for letter in "ABCD"]
+    members = [{"account": key, "sessionKey": key, "weight": "100", "share": 250_000_000} for key in keys]
+    stage = {"currentWeight": weight, "missing": [keys["ABCD".index(one)] for one in missing]}
+    round_ = {"round": 7, "totalWeight": 400, "thresholdWeight": 267, "prevotes": stage, "precommits": stage}
+    finality = {"setId": 1, "best": None, "background": [round_]}
+    known = {**recorded.answers["explorer_validators"], "hasOneAuthor": False}
+    return {**known, "validators": members, "finality": finality}
+
+
+def test_a_silent_validator_is_named_and_the_bars_follow_the_votes(recorded: RecordedNode, window: Browser) -> None:
+    def width() -> float:
+        found = "document.querySelector('.votes .meter span').getBoundingClientRect()"
+        whole = "document.querySelector('.votes .meter').getBoundingClientRect()"
+        return float(window.script(f"return {found}.width / {whole}.width"))
+
+    recorded.answers["explorer_validators"] = as_votes(recorded, 300, ["C"])
+    window.open("validators")
+    window.wait_for("round 7", "1 missing")
+    assert [badge.text for badge in window.all("table .badge")] == ["voted", "voted", "silent", "voted"]
+    assert abs(width() - 0.75) < 0.01
+    recorded.answers["explorer_validators"] = as_votes(recorded, 400, [])
+    recorded.answers["explorer_statistics"]["best"] = {"number": "0x1869f", "hash": "0x" + "9f" * 32}
+    window.wait(lambda: [badge.text for badge in window.all("table .badge")] == ["voted"] * 4)
+    assert abs(width() - 1) < 0.01
+    assert window.errors(*EXPECTED) == []
