@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from runtime.block import slot_of
+from runtime.codec import encode
 from runtime.crypto import derive_seed, public_key
-from runtime.pallets import balances
+from runtime.pallets import balances, blobs, tasks
+from runtime.pallets.tasks import task_id
 from solvent.client import BlobFailed
+from tests.scenarios.tiny import program_bytes, tiny_task
 from tests.support.network import running_network
 
 ALICE, BOB = derive_seed("//Alice"), public_key(derive_seed("//Bob"))
@@ -58,6 +61,27 @@ def test_a_blob_stored_at_one_node_is_read_at_another(tmp_path: Path) -> None:
         assert network.clients[0].get_blob(root) == data
         with pytest.raises(BlobFailed, match="neither this node nor a peer"):
             network.full.get_blob(bytes(32))
+
+
+@pytest.mark.slow
+def test_holders_fetch_a_tasks_data_from_another_node_sign_and_post_the_chunk_that_is_asked(tmp_path: Path) -> None:
+    figures = {"receipts": 2, "minimum_bond": 10**9, "lock": 10**9, "challenge_blocks": 1000}
+    with running_network(tmp_path, 2, {"blobs": figures}, holders=("//Alice", "//Bob")) as network:
+        submitter, tiny = derive_seed("//Charlie"), tiny_task()
+        network.until(lambda: len(network.full.read(blobs.ROSTER)) == 2, "both holders are registered")
+        for blob in (tiny.data_blob, tiny.scalars_blob):
+            network.full.put_blob(blob, submitter)
+        programs = program_bytes(tiny.program), program_bytes(tiny.init_program)
+        assert network.full.submit_and_wait(submitter, "tasks", tasks.Submit(encode(tiny.spec), *programs)).ok
+        name = task_id(tiny.spec)
+        placing = tasks.PlaceData(name, len(tiny.data_blob))
+        assert network.full.submit_and_wait(submitter, "tasks", placing).ok
+        network.until(lambda: network.full.read(blobs.PLACEMENTS, name).status == "placed", "both holders signed")
+        key = blobs.ChallengeKey(name, BOB, 0, 0)
+        asked = blobs.ChallengeChunk(name, BOB, 0, 0)
+        assert network.full.submit_and_wait(submitter, "blobs", asked).ok
+        network.until(lambda: network.full.read(blobs.CHALLENGES, key) is None, "Bob's node posted the chunk")
+        assert network.full.read(blobs.HOLDERS, BOB).faults == 0
 
 
 @pytest.mark.slow

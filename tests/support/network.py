@@ -7,7 +7,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,8 @@ class Network:
     def full(self) -> Client:
         return self.clients[-1]
 
-    def start(self, member: Member) -> None:
-        self.family.start(member.name, *arguments_of(self.folder, member, self.members))
+    def start(self, member: Member, *more: str) -> None:
+        self.family.start(member.name, *arguments_of(self.folder, member, self.members), *more)
 
     def kill(self, member: Member) -> None:
         """End a node as a loss of power does."""
@@ -77,13 +78,16 @@ class Network:
 
 
 @contextlib.contextmanager
-def running_network(folder: Path, validators: int, parameters: dict[str, Any] | None = None) -> Iterator[Network]:
-    """A network whose nodes all answer; every process is gone at the end. ``parameters`` overrides the preset's."""
+def running_network(
+    folder: Path, validators: int, parameters: dict[str, Any] | None = None, holders: Sequence[str] = ()
+) -> Iterator[Network]:
+    """A network whose nodes all answer; every process is gone at the end. ``parameters`` overrides the preset's. The
+    first nodes hold blobs for others, with the accounts of ``holders``."""
     with Family(folder / "logs") as family:
         network = Network(folder, validators, family, parameters)
         try:
-            for member in network.members:
-                network.start(member)
+            for member, suri in zip_longest(network.members, holders):
+                network.start(member, *(("--holder", suri, "--holder-bond", "10") if suri else ()))
             for client in network.clients:
                 client.head()
             yield network
