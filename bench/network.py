@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -36,10 +37,13 @@ GOAL_PER_SECOND, GOAL_LAG = 400, 2
 IDLE_SECONDS = 10.0
 STEP_SECONDS = 0.5
 """The generator hands in a step's transfers at once, and looks at the heads as often."""
+MEMORY_SECONDS = 30.0
+"""From one look at the nodes' memory to the next."""
 DRAIN_SECONDS = 20.0
-"""How long after the last transfer its finality is waited for."""
+"""How long after the last transfer, and after each block with some, the next final one is waited for."""
 MAX_BATCH = 128
 INHERENTS = 2
+SLOT_SECONDS = TESTNET.block.slot_milliseconds / 1000
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -126,19 +130,32 @@ def hand_in(client: Client, transfers: Sequence[bytes]) -> int:
 
 @dataclass(frozen=True)
 class Load:
-    """What the generator did: seconds from the first to the last transfer, its CPU seconds, refused batches, and the
-    lag of finality in blocks, sampled all the while."""
+    """What the generator did: seconds from the first to the last transfer, its CPU seconds, refused batches; and what
+    it saw all the while: the lag of finality in blocks, and the mean MiB of a node every `MEMORY_SECONDS`."""
 
     seconds: float
     cpu: float
     refused: int
     lags: tuple[int, ...]
+    memory: tuple[float, ...] = ()
+
+    @property
+    def lag_shares(self) -> dict[int, float]:
+        """Lag -> the percentage of looks that found it."""
+        return {lag: round(100 * count / len(self.lags), 1) for lag, count in sorted(Counter(self.lags).items())}
+
+    @property
+    def growth(self) -> float | None:
+        """Percent by which the nodes' memory grew since a third of the time; None when that was too short."""
+        settled = self.memory[len(self.memory) // 3 :]
+        return round(100 * (settled[-1] / settled[0] - 1), 1) if len(settled) > 1 else None
 
 
-def generate(cluster: ProcessCluster, transfers: Sequence[bytes], rate: int) -> Load:
+def generate(cluster: ProcessCluster, transfers: Sequence[bytes], rate: int, meter: Meter) -> Load:
     """Hand the transfers in at ``rate`` per second, each account's always to the same validator."""
     began, cpu = time.monotonic(), time.process_time()
     lags: list[int] = []
+    memory: list[float] = []
     pending: list[Future[int]] = []
     step = max(int(rate * STEP_SECONDS), 1)
     with ExitStack() as stack:
@@ -151,8 +168,10 @@ def generate(cluster: ProcessCluster, transfers: Sequence[bytes], rate: int) -> 
                          if index % SENDERS % len(VALIDATORS) == place]  # fmt: skip
                 pending.append(pool.submit(hand_in, clients[node], share))
             lags.append(max(clients[FULL].head().number - clients[FULL].finalized_number(), 0))
+            if number * STEP_SECONDS >= MEMORY_SECONDS * len(memory):
+                memory.append(statistics.mean(meter.read().memory.values()))
         refused = sum(one.result() for one in pending)
-    return Load(time.monotonic() - began, time.process_time() - cpu, refused, tuple(lags))
+    return Load(time.monotonic() - began, time.process_time() - cpu, refused, tuple(lags), tuple(memory))
 
 
 @dataclass(frozen=True)
@@ -165,7 +184,7 @@ class Landed:
 
 
 def count_final(client: Client, start: int, wanted: int) -> Landed:
-    """Wait until ``wanted`` transfers are in finalized blocks above ``start``, or `DRAIN_SECONDS` have passed."""
+    """Wait until ``wanted`` transfers are in finalized blocks above ``start``, or `DRAIN_SECONDS` brought no more."""
     deadline = time.monotonic() + DRAIN_SECONDS
     number, held = start, dict[int, int]()
     while sum(held.values()) < wanted and time.monotonic() < deadline:
@@ -178,6 +197,7 @@ def count_final(client: Client, start: int, wanted: int) -> Landed:
         body = client.call("chain_getBlock", "0x" + hash_.hex())["block"]["extrinsics"]
         if len(body) > INHERENTS:
             held[slot_of(client.header(hash_).digest).slot] = len(body) - INHERENTS
+            deadline = time.monotonic() + DRAIN_SECONDS
     span = max(held) - min(held) + 1 if held else 0
     return Landed(sum(held.values()), span, max(held.values(), default=0))
 
@@ -214,7 +234,7 @@ def run(quick: bool = False, progress: Progress = silent, rate: int = 0, seconds
         progress(f"{rate} transfers per second for {seconds} s")
         meter.restart()
         start = full.finalized_number()
-        load = generate(cluster, transfers, rate)
+        load = generate(cluster, transfers, rate, meter)
         landed = count_final(full, start, len(transfers))
         busy = meter.read()
     return _report(Measured(rate, len(transfers), len(transfers[0]), floor, idle, load, landed, busy))
@@ -236,8 +256,7 @@ class Measured:
     @property
     def per_second(self) -> float:
         """Transfers in finalized blocks, for each second of the slots from the first such block to the last."""
-        slot_seconds = TESTNET.block.slot_milliseconds / 1000
-        return self.landed.count / (self.landed.slots * slot_seconds) if self.landed.slots else 0.0
+        return self.landed.count / (self.landed.slots * SLOT_SECONDS) if self.landed.slots else 0.0
 
     def cost(self, node: str) -> float:
         """CPU microseconds that a node spent on each transfer, above what it spends when idle."""
@@ -269,6 +288,7 @@ def _report(found: Measured) -> Report:
         "generator_seconds": round(found.load.seconds, 1),
         "generator_cpu_us": round(1e6 * found.load.cpu / found.transfers),
         "finality_lag_blocks": {"median": statistics.median(lags), "p95": percentile(lags, 95), "most": max(lags)},
+        "finality_lag_percent": found.load.lag_shares,
         "cpu_us_per_transfer": costs,
         "cpu_us_per_transfer_and_node": round(mean),
         "libsodium_verifications_per_second": round(found.floor),
@@ -276,24 +296,35 @@ def _report(found: Measured) -> Report:
         "share_of_libsodium": round(found.per_second / found.floor, 4),
         "largest_block": found.landed.largest,
         "block_capacity": block_capacity(found.length),
+        "capacity_per_second": round(block_capacity(found.length) / SLOT_SECONDS),
         "idle_cpu_percent": {node: round(100 * found.idle.cpu[node] / found.idle.seconds, 1) for node in NODES},
         "idle_memory_mib": {node: round(found.idle.memory[node]) for node in NODES},
         "memory_mib": {node: round(found.busy.memory[node]) for node in NODES},
+        "memory_mib_over_time": [round(mean, 1) for mean in found.load.memory],
+        "memory_growth_percent": found.load.growth,
         "bottleneck": found.bottleneck,
     }
     return Report("network", figures, _tables(found, figures), (f"Bottleneck: {found.bottleneck}.",))
 
 
 def _tables(found: Measured, figures: dict[str, Any]) -> tuple[Table, ...]:
-    lag = figures["finality_lag_blocks"]
+    lag, growth = figures["finality_lag_blocks"], figures["memory_growth_percent"]
     whole = (
         ("offered, per second", f"{found.rate}", ""),
         ("final, per second", f"{found.per_second:.0f}", f"{GOAL_PER_SECOND}"),
         ("final, of those offered", f"{found.landed.count:,} of {found.transfers:,}", ""),
-        ("lag of finality, blocks: median, 95 %", f"{lag['median']:g}, {lag['p95']}", f"{GOAL_LAG}"),
+        ("room in blocks, per second", f"{figures['capacity_per_second']}", "600"),
+        (
+            "lag of finality, blocks: median, 95 %, most",
+            f"{lag['median']:g}, {lag['p95']}, {lag['most']}",
+            f"{GOAL_LAG}",
+        ),
+        *((f"lag of {size}, % of the time", f"{share}", "") for size, share in figures["finality_lag_percent"].items()),
         ("CPU us per transfer and node", f"{figures['cpu_us_per_transfer_and_node']}", ""),
         ("the same in signature verifications", f"{figures['verifications_worth_of_cpu']}", ""),
         ("CPU us per transfer of the generator", f"{figures['generator_cpu_us']}", ""),
+        ("verifications of libsodium, per second", f"{figures['libsodium_verifications_per_second']:,}", ""),
+        ("memory since a third of the time, %", "" if growth is None else f"{growth:+}", "5"),
     )
     nodes = tuple(
         (

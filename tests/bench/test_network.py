@@ -9,7 +9,17 @@ import pytest
 
 from bench import recovery
 from bench.cluster import NODES, Sight
-from bench.network import Landed, Load, Measured, Usage, block_capacity, make_accounts, sign_all, verify_batch
+from bench.network import (
+    SLOT_SECONDS,
+    Landed,
+    Load,
+    Measured,
+    Usage,
+    block_capacity,
+    make_accounts,
+    sign_all,
+    verify_batch,
+)
 from bench.recovery import Fault, Observer, Outcome
 
 GENESIS = bytes(32)
@@ -126,6 +136,16 @@ def test_what_limits_a_network_is_named() -> None:
 
 def test_a_transfer_costs_what_a_node_spent_above_idling() -> None:
     assert measured(1_000, 5, 200, 10.0).cost("rpc") == pytest.approx(2_000)
+
+
+def test_growth_counts_from_a_third_of_the_time() -> None:
+    assert Load(90.0, 1.0, 0, (1,), (50.0, 100.0, 103.0)).growth == 3.0
+    assert Load(5.0, 1.0, 0, (1,), (50.0,)).growth is None
+    assert Load(5.0, 1.0, 0, (1, 1, 2, 1)).lag_shares == {1: 75.0, 2: 25.0}
+
+
+def test_blocks_have_room_for_six_hundred_transfers_a_second() -> None:
+    assert block_capacity(200) / SLOT_SECONDS >= 600
 
 
 def test_presigned_transfers_verify_and_count_each_accounts_nonces() -> None:
