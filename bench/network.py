@@ -176,11 +176,13 @@ def generate(cluster: ProcessCluster, transfers: Sequence[bytes], rate: int, met
 
 @dataclass(frozen=True)
 class Landed:
-    """What reached finalized blocks: how many transfers, in how many slots, and the most in one block."""
+    """What reached finalized blocks: how many transfers, from the first slot with some to the last how many slots, the
+    most in one block, and how many in the slots between these two, which alone are filled for their whole length."""
 
     count: int
     slots: int
     largest: int
+    between: int
 
 
 def count_final(client: Client, start: int, wanted: int) -> Landed:
@@ -198,8 +200,11 @@ def count_final(client: Client, start: int, wanted: int) -> Landed:
         if len(body) > INHERENTS:
             held[slot_of(client.header(hash_).digest).slot] = len(body) - INHERENTS
             deadline = time.monotonic() + DRAIN_SECONDS
-    span = max(held) - min(held) + 1 if held else 0
-    return Landed(sum(held.values()), span, max(held.values(), default=0))
+    if not held:
+        return Landed(0, 0, 0, 0)
+    first, last = min(held), max(held)
+    between = sum(count for slot, count in held.items() if first < slot < last)
+    return Landed(sum(held.values()), last - first + 1, max(held.values()), between)
 
 
 def block_capacity(length: int) -> int:
@@ -255,8 +260,8 @@ class Measured:
 
     @property
     def per_second(self) -> float:
-        """Transfers in finalized blocks, for each second of the slots from the first such block to the last."""
-        return self.landed.count / (self.landed.slots * SLOT_SECONDS) if self.landed.slots else 0.0
+        """Transfers in finalized blocks, for each second of the slots between the first such block and the last."""
+        return self.landed.between / ((self.landed.slots - 2) * SLOT_SECONDS) if self.landed.slots > 2 else 0.0
 
     def cost(self, node: str) -> float:
         """CPU microseconds that a node spent on each transfer, above what it spends when idle."""

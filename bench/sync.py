@@ -46,6 +46,8 @@ VALIDATORS = 4
 FIRST_SLOT = 1_000
 STEADY = 300
 """From here on every block also forgets the past of one that leaves the window."""
+MEMORY_PERIOD = 500
+"""Blocks from one look at the memory to the next."""
 FINALITY_PERIOD = 32
 """Of so many blocks one gets a justification, besides those that change the authorities."""
 
@@ -123,6 +125,8 @@ class Newcomer:
     cpu: float = 0.0
     marks: list[tuple[int, float]] = field(default_factory=list)
     """(height of the best block, seconds spent until then)"""
+    memory: dict[int, float] = field(default_factory=dict)
+    """Height of the best block -> MiB of this process, the peer's database included, every `MEMORY_PERIOD` blocks."""
     asked: int = 0
 
     def run(self, is_done: Callable[[], bool]) -> None:
@@ -155,7 +159,10 @@ class Newcomer:
                 self.database.write(effect.batch, sync=True)
         self.spent += time.perf_counter() - wall
         self.cpu += time.process_time() - cpu
-        self.marks.append((self.chain.ledger.head_number, self.cpu))
+        height = self.chain.ledger.head_number
+        self.marks.append((height, self.cpu))
+        if height >= (len(self.memory) + 1) * MEMORY_PERIOD:
+            self.memory[height] = round(resident_mib(), 1)
         return effects
 
     def rate(self, first: int, last: int) -> float:
@@ -163,6 +170,11 @@ class Newcomer:
         begin = next(spent for height, spent in self.marks if height >= first)
         end = next(spent for height, spent in self.marks if height >= last)
         return (last - first) / (end - begin)
+
+
+def resident_mib() -> float:
+    """Memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 class NobodyVotes:
@@ -243,6 +255,7 @@ def run(quick: bool = False, progress: Progress = silent, blocks: int = 0) -> Re
         "high_blocks_per_second": round(high),
         "high_over_low": round(high / low, 3),
         "wall_blocks_per_second": round(height / newcomer.spent),
+        "memory_mib_by_height": newcomer.memory,
         "verifications_per_second": round(per_second),
         "verifications_per_block": round(per_second / high, 1),
         "warp_seconds": round(late.spent, 3),
@@ -271,6 +284,10 @@ def _tables(figures: dict[str, Any]) -> tuple[Table, ...]:
         ("all, wall time with the disk", f"{figures['wall_blocks_per_second']:,}", ""),
         ("verifications of libsodium", f"{figures['verifications_per_second']:,}", ""),
         ("in the time of one block", f"{figures['verifications_per_block']:.1f}", ""),
+        *(
+            (f"MiB of memory at block {height:,}", f"{mib:.0f}", "")
+            for height, mib in figures["memory_mib_by_height"].items()
+        ),
     )
     warp = (
         ("seconds", f"{figures['warp_seconds']:.2f}"),

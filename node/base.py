@@ -37,6 +37,8 @@ logger = logging.getLogger("solvent.node")
 
 SLICE_SECONDS = 0.004
 """How long block execution may keep the thread before others get their turn."""
+SWAMPED_SLICE_SECONDS = 0.02
+"""The same where blocks come faster than they are executed: what others do meanwhile can wait a little longer."""
 
 
 class BaseNode:
@@ -218,9 +220,9 @@ class BaseNode:
         self.stop()
 
 
-def slice_is_over() -> Callable[[], bool]:
+def slice_is_over(seconds: float = SLICE_SECONDS) -> Callable[[], bool]:
     """A function that says when the slice that begins now is over."""
-    deadline = time.perf_counter() + SLICE_SECONDS
+    deadline = time.perf_counter() + seconds
     return lambda: time.perf_counter() >= deadline
 
 

@@ -26,7 +26,7 @@ from chain.signing_memory import signing_memory
 from chain.slots import is_primary
 from chain.sync import SyncState
 from chain.warp import CheckpointNeeded, WarpOptions, WarpRefused, plan_warp
-from node.base import BaseNode, slice_is_over
+from node.base import SLICE_SECONDS, SWAMPED_SLICE_SECONDS, BaseNode, slice_is_over
 from node.blob_exchange import BlobExchange
 from node.networks import QUIET_SLOTS, NetworkConfig, load_node_key, load_peers, save_peers
 from node.round_state import round_state
@@ -212,7 +212,8 @@ class NetworkNode(BaseNode):
                 self._dispatch(self.chain.on_time(now))
                 self._warn_of_pruned_peers()
             if self.chain.has_work:
-                self._dispatch(self.chain.work(self._now(), slice_is_over()))
+                seconds = SWAMPED_SLICE_SECONDS if self.chain.importer.is_swamped(now) else SLICE_SECONDS
+                self._dispatch(self.chain.work(self._now(), slice_is_over(seconds)))
                 await trio.lowlevel.checkpoint()
             else:
                 self._wake = trio.Event()

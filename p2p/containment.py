@@ -185,6 +185,9 @@ class _NoDialling(AutoConnector):
     async def maybe_connect(self) -> None:
         return None
 
+    def record_disconnect(self, peer_id: ID) -> None:
+        """It would remember everybody who ever left, because only its dialling forgets."""
+
 
 class GuardedSwarm(Swarm):
     """The library's connection manager with places for inbound connections, and without its own dialling."""

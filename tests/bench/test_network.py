@@ -121,7 +121,14 @@ def test_a_recovery_that_never_came_has_no_figure() -> None:
 def measured(final: int, slots: int, largest: int, generator_seconds: float) -> Measured:
     idle, busy = Usage(10.0, dict.fromkeys(NODES, 0.5), {}), Usage(20.0, dict.fromkeys(NODES, 3.0), {})
     return Measured(
-        100, 1_000, 200, 15_000.0, idle, Load(generator_seconds, 1.0, 0, (1,)), Landed(final, slots, largest), busy
+        100,
+        1_000,
+        200,
+        15_000.0,
+        idle,
+        Load(generator_seconds, 1.0, 0, (1,)),
+        Landed(final, slots, largest, final * (slots - 2) // slots if slots else 0),
+        busy,
     )
 
 

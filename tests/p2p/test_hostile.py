@@ -16,6 +16,7 @@ from libp2p.utils.varint import encode_varint_prefixed
 
 from p2p.host import SocketHost
 from p2p.interface import Limits, PeerId, RequestFailed
+from tests.support.growth import measure
 
 from .attacker import DATA, FIN, PING, SYN, WINDOW, Attacker, attacking, frame
 from .conftest import PATIENCE, QUICK, connect, hosts
@@ -370,3 +371,20 @@ async def test_nodes_find_their_boot_node_and_come_back_to_it() -> None:
                 await trio.testing.wait_all_tasks_blocked(0.01)
         assert boot.addresses()[0].encode() in saved[-1]
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.trio
+async def test_of_peers_that_came_and_went_nothing_stays_but_what_is_bounded() -> None:
+    """By count of all containers, the library's included. What is remembered of misdeeds has bounds of its own."""
+    async with victim() as host:
+        sizes = []
+        for first, last in ((0, 4), (4, 16)):
+            for number in range(first, last):
+                async with attacking(host, bytes([99, number]) * 16) as attacker:
+                    await attacker.stream(GOSSIP)
+            with trio.fail_after(PATIENCE):
+                while host.peers():
+                    await trio.sleep(0.01)
+            sizes.append(measure(host, "host"))
+        grown = {name: (sizes[0][name], size) for name, size in sizes[1].items() if size >= sizes[0][name] + 10}
+        assert grown.keys() <= {"host.scores._peers", "host.scores._addresses", "host.scores._addresses[].ids"}, grown

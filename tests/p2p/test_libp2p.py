@@ -29,7 +29,7 @@ from .conftest import PATIENCE, QUICK, connect, hosts
 OVERRIDDEN = [
     (GuardedYamux, yamux.Yamux, ("start", "_write_frame")),
     (_GuardedMuxer, muxer_multistream.MuxerMultistream, ("new_conn",)),
-    (_NoDialling, AutoConnector, ("run_background_task", "maybe_connect")),
+    (_NoDialling, AutoConnector, ("run_background_task", "maybe_connect", "record_disconnect")),
     (GuardedSwarm, Swarm, ("_handle_inbound_connection", "add_conn")),
     (GuardedHost, BasicHost, ("_schedule_identify", "_swarm_stream_handler")),
     (

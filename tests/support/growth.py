@@ -1,8 +1,8 @@
 """How much the objects of a node hold: the length of every container that can be reached from one of them.
 
 A container is named by the way to it, through attributes: ``chain.importer._authored``. Containers in containers count
-together under their parent's name and ``[]``. What belongs to other objects of this project is walked into, wherever it
-hangs; what belongs to the interpreter and to libraries is not.
+together under their parent's name and ``[]``. Objects of this project and of py-libp2p are walked into, wherever they
+hang; those of the interpreter and of other libraries are not.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-PACKAGES = ("chain", "p2p", "rpc", "node", "runtime")
+PACKAGES = ("chain", "p2p", "rpc", "node", "runtime", "libp2p")
 
 
-def measure(root: Any, name: str, skip: Collection[type]) -> Counter[str]:
+def measure(root: Any, name: str, skip: Collection[type] = ()) -> Counter[str]:
     """Container -> items in it, for all that hangs on ``root``, but not on objects of the types to ``skip``."""
     sizes: Counter[str] = Counter()
     seen: set[int] = set()
