@@ -92,7 +92,7 @@ def test_a_node_does_not_grow_with_what_strangers_send() -> None:
 
 def test_every_memory_of_a_function_is_bounded() -> None:
     gc.collect()
-    memories = [item for item in gc.get_objects() if isinstance(item, functools._lru_cache_wrapper)]
+    memories = [item for item in gc.get_objects() if type(item) is functools._lru_cache_wrapper]
     ours = [item for item in memories if item.__module__.split(".")[0] in ("chain", "runtime", "p2p", "node", "rpc")]
     assert ours
     unbounded = [item for item in ours if item.cache_parameters()["maxsize"] is None and signature(item).parameters]

@@ -15,11 +15,11 @@ from libp2p.pubsub.pb import rpc_pb2
 from libp2p.utils.varint import encode_varint_prefixed
 
 from p2p.host import SocketHost
-from p2p.interface import Limits, PeerId, RequestFailed
+from p2p.interface import Limits, PeerConnected, PeerDisconnected, PeerId, RequestFailed
 from tests.support.growth import measure
 
 from .attacker import DATA, FIN, PING, SYN, WINDOW, Attacker, attacking, frame
-from .conftest import PATIENCE, QUICK, connect, hosts
+from .conftest import PATIENCE, QUICK, connect, hosts, next_event
 
 TIGHT = Limits(
     handshake_seconds=5.0,
@@ -382,9 +382,8 @@ async def test_of_peers_that_came_and_went_nothing_stays_but_what_is_bounded() -
             for number in range(first, last):
                 async with attacking(host, bytes([99, number]) * 16) as attacker:
                     await attacker.stream(GOSSIP)
-            with trio.fail_after(PATIENCE):
-                while host.peers():
-                    await trio.sleep(0.01)
+                    await next_event(host, PeerConnected)
+                await next_event(host, PeerDisconnected)
             sizes.append(measure(host, "host"))
         grown = {name: (sizes[0][name], size) for name, size in sizes[1].items() if size >= sizes[0][name] + 10}
         assert grown.keys() <= {"host.scores._peers", "host.scores._addresses", "host.scores._addresses[].ids"}, grown
