@@ -90,6 +90,13 @@ def exhaustive(quick: bool, as_json: bool, functions: tuple[str, ...], processes
 
 @command.command()
 @bench_options
+def estimates(quick: bool, as_json: bool) -> None:
+    """What `task compile` says that a task takes, against what it takes."""
+    measure("estimates", quick, as_json)
+
+
+@command.command()
+@bench_options
 def disputes(quick: bool, as_json: bool) -> None:
     """Moves, bytes and chain time of a dispute, by model size."""
     measure("disputes", quick, as_json)

@@ -70,13 +70,18 @@ def compile_file(
         ["memory of a step", f"{found.memory / 1e6:,.1f} MB, of which the state is {found.state / 1e6:,.1f}"],
         ["gas of a step", f"{found.gas_of_step:,}"],
         ["gas of the task", f"{found.gas:,} for {found.steps:,} steps of {found.batch_size:,} samples"],
-        ["time on one core", f"about {describe_seconds(found.seconds)}"],
+        ["time on one core", describe_time(found.seconds, found.timed)],
     ]
     print_table("", ["", ""], rows)
     if max(found.program_bytes, found.init_bytes) > LARGE_PROGRAM:
         say(f"Programs above {LARGE_PROGRAM:,} bytes do not fit a block: use fewer layers or shorter sequences.")
     if out:
         say(f"Run it here: solvent task run {out}")
+
+
+def describe_time(seconds: float, timed: bool) -> str:
+    """How long a task takes, and how that is known."""
+    return f"about {describe_seconds(seconds)}, " + ("by steps timed here" if timed else "guessed from its gas")
 
 
 def describe_seconds(seconds: float) -> str:

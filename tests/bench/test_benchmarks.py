@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import bench.disputes
+import bench.estimates
 import bench.exact
 import bench.fat_task
 import bench.rpc
@@ -16,7 +17,7 @@ import bench.sync
 import bench.transfers
 import bench.weights
 from bench.exact_sides import SideError, SideProcess
-from bench.report import Report, percentile
+from bench.report import Report, percentile, silent
 from cli.bench import command
 from runtime import weights
 
@@ -139,3 +140,12 @@ def test_calls_are_measured_over_every_transport() -> None:
         assert all(row[f"{transport}_{batch}"]["per_second"] > 0 for row in rows)
     assert figures["heads"]["blocks"] > 0
     assert figures["heads"]["told_share"] > 0
+
+
+def test_estimates_are_compared_with_whole_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.estimates, "TASKS", {"mnist": 20})
+    figures = require_document(bench.estimates.run(True, silent), "estimates")
+    found = figures["mnist"]
+    assert isinstance(found, dict)
+    assert found["steps"] == 12
+    assert found["estimated_s"] > 0 < found["actual_s"]
