@@ -14,7 +14,7 @@ from cli.suri import read_secret
 from cli.tx import send, sending_options
 from cli.validator_memory import export_command, import_command
 from node.keystore import PASSWORD_VARIABLE, open_key
-from runtime.crypto import from_ss58, public_key, to_ss58
+from runtime.crypto import public_key, to_ss58
 from runtime.pallets import session, staking, system
 from solvent.client import Client
 
@@ -80,7 +80,7 @@ def rotate_key(suri: str, tip: int, wait: bool, url: str, as_json: bool, node_ur
 @click.option(
     "--keystore", type=click.Path(file_okay=False, path_type=Path), help="A keystore that holds the new session key."
 )
-@click.option("--session-key", help="Address of the new session key, when the keystore holds several.")
+@click.option("--session-key", help="The new session key, when the keystore holds several.")
 @click.option(
     "--password-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), envvar=PASSWORD_VARIABLE,
     help="File with that key's password; asked for when missing.",
@@ -98,7 +98,7 @@ def set_key(
     """Announce the session key that the node will make blocks and vote with, three sessions later."""
     account = public_key(read_secret(suri))
     if proof is not None and session_key is not None and keystore is None:
-        key = from_ss58(session_key)
+        key = ACCOUNT.convert(session_key, None, None)
     elif proof is None and keystore is not None:
         signer = open_key(keystore, session_key, password_file, ask_password)
         with Client(url, patience=2.0) as client:
