@@ -104,6 +104,13 @@ def disputes(quick: bool, as_json: bool) -> None:
 
 @command.command()
 @bench_options
+def detection(quick: bool, as_json: bool) -> None:
+    """Published spoofs against plain proof-of-learning and against Solvent; how soon audits meet a cheat."""
+    measure("detection", quick, as_json)
+
+
+@command.command()
+@bench_options
 def rpc(quick: bool, as_json: bool) -> None:
     """Calls per second by method and transport, and how soon a subscriber hears of a block."""
     measure("rpc", quick, as_json)
