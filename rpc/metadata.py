@@ -6,19 +6,28 @@ import inspect
 from functools import lru_cache
 from typing import Any
 
-from rpc.answers.node import FieldJson, MetadataJson, PalletJson, RecordJson, RuntimeVersionJson, StorageJson
-from rpc.render import hex_of
+from rpc.answers.node import (
+    ConstantJson,
+    FieldJson,
+    MetadataJson,
+    PalletJson,
+    RecordJson,
+    RuntimeVersionJson,
+    StorageJson,
+)
+from rpc.render import hex_of, render_record
 from runtime import registry
 from runtime.codec import Record
 from runtime.pallet import CallDefinition, Pallet
 from runtime.pallets import system
+from runtime.parameters import Parameters
 from runtime.state import Map, storage_prefix
 
 
-@lru_cache(maxsize=1)
-def build_metadata() -> MetadataJson:
-    """All pallets in order."""
-    return {"version": runtime_version(), "pallets": [_pallet(pallet) for pallet in registry.PALLETS]}
+@lru_cache(maxsize=2)
+def build_metadata(parameters: Parameters) -> MetadataJson:
+    """All pallets in order, and the network's parameters."""
+    return {"version": runtime_version(), "pallets": [_pallet(pallet, parameters) for pallet in registry.PALLETS]}
 
 
 def runtime_version() -> RuntimeVersionJson:
@@ -34,7 +43,7 @@ def runtime_version() -> RuntimeVersionJson:
     }
 
 
-def _pallet(pallet: Pallet) -> PalletJson:
+def _pallet(pallet: Pallet, parameters: Parameters) -> PalletJson:
     return {
         "name": pallet.name,
         "storage": [_storage(pallet.name, name, item) for name, item in pallet.storage.items()],
@@ -42,7 +51,16 @@ def _pallet(pallet: Pallet) -> PalletJson:
         "inherents": [_call(definition) for definition in pallet.inherents.values()],
         "events": [_record(name, kind) for name, kind in pallet.events.items()],
         "errors": [{"name": name, "docs": inspect.getdoc(kind) or ""} for name, kind in pallet.errors.items()],
+        "constants": _constants(parameters) if pallet is system.PALLET else [],
     }
+
+
+def _constants(parameters: Parameters) -> list[ConstantJson]:
+    shown: list[ConstantJson] = []
+    for group, values in render_record(parameters).items():
+        fields = values if isinstance(values, dict) else {"": values}
+        shown += [{"name": f"{group}.{name}".rstrip("."), "value": value} for name, value in fields.items()]
+    return shown
 
 
 def _storage(pallet: str, name: str, item: Any) -> StorageJson:

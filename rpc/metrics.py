@@ -69,6 +69,10 @@ class NodeCollector:
         yield _gauge("rpc_connections", "Open connections", len(self._gate.open))
         yield _gauge("rpc_sessions", "Open WebSockets", self._gate.sessions)
         yield CounterMetricFamily(PREFIX + "rpc_refused_connections", "Above the limit", self._gate.refused)
+        yield _gauge("rpc_held_bytes", "Requests and answers under way", self._gate.held)
+        yield CounterMetricFamily(
+            PREFIX + "rpc_overdrawn_connections", "Cut off for what they held", self._gate.overdrawn
+        )
 
     def _index(self, indexes: Indexes) -> Iterator[Metric]:
         yield _gauge("index_height", "How far the index is", indexes.cursor.number)

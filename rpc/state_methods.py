@@ -16,6 +16,7 @@ from rpc.table import MethodTable
 from rpc.view import NodeView
 from runtime import merkle
 from runtime.codec import encode
+from runtime.pallets import system
 
 TABLE = MethodTable()
 
@@ -67,8 +68,8 @@ def get_read_proof(node: NodeView, keys: list[bytes], at: bytes | None) -> ReadP
 
 @TABLE.method("state_getMetadata")
 def get_metadata(node: NodeView) -> MetadataJson:
-    """The runtime's pallets with their calls, storage, events and errors, as JSON."""
-    return build_metadata()
+    """The runtime's pallets with their calls, storage, events, errors and constants, as JSON."""
+    return build_metadata(system.parameters(node.ledger.state()))
 
 
 @TABLE.method("state_getRuntimeVersion", at=optional(HASH))

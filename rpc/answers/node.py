@@ -121,8 +121,15 @@ class ErrorDocsJson(TypedDict):
     docs: str
 
 
+class ConstantJson(TypedDict):
+    """A parameter of this network, as its genesis set it: the group and the name, and the value as JSON."""
+
+    name: str
+    value: Any
+
+
 class PalletJson(TypedDict):
-    """A part of the runtime."""
+    """A part of the runtime. The ``constants`` of all pallets are those of ``system``."""
 
     name: str
     storage: list[StorageJson]
@@ -130,6 +137,7 @@ class PalletJson(TypedDict):
     inherents: list[RecordJson]
     events: list[RecordJson]
     errors: list[ErrorDocsJson]
+    constants: list[ConstantJson]
 
 
 class MetadataJson(TypedDict):

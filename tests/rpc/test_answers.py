@@ -48,7 +48,9 @@ def parameters(story: Story) -> dict[str, list[list[Any]]]:
     raw, nothing = transfer(story, SUBMITTER), "0x" + "00" * 32
     return {
         "author_hasKey": [[nothing]],
+        "author_hasSessionKeys": [[nothing]],
         "author_removeExtrinsic": [[[nothing]]],
+        "author_rotateKeysWithOwner": [[people[0]]],
         "author_submitAndWatchExtrinsic": [[transfer(story, "//Solver1")]],
         "author_submitExtrinsic": [[raw]],
         "chain_getBlock": [[], [head], [nothing]],

@@ -105,6 +105,8 @@ def test_metadata_names_every_pallet_call_and_storage_item(scene: Scene) -> None
     for pallet in registry.PALLETS:
         assert {call["name"] for call in described[pallet.name]["calls"]} == set(pallet.calls)
         assert {item["name"] for item in described[pallet.name]["storage"]} == set(pallet.storage)
+    constants = {one["name"]: one["value"] for one in described["system"]["constants"]}
+    assert (constants["preset"], constants["block.slot_milliseconds"]) == ("dev", "1000")
     [transfer] = [call for call in described["balances"]["calls"] if call["name"] == "transfer"]
     assert [field["name"] for field in transfer["fields"]] == ["to", "amount"]
 
