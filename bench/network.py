@@ -39,7 +39,7 @@ STEP_SECONDS = 0.5
 """The generator hands in a step's transfers at once, and looks at the heads as often."""
 MEMORY_SECONDS = 30.0
 """From one look at the nodes' memory to the next."""
-DRAIN_SECONDS = 20.0
+DRAIN_SECONDS = 60.0
 """How long after the last transfer, and after each block with some, the next final one is waited for."""
 MAX_BATCH = 128
 INHERENTS = 2
