@@ -44,7 +44,9 @@ from runtime.vm.types import TensorType
 FOLDER = Path(".exhaustive")
 CHUNK, BLOCK = 1 << 24, 1 << 14
 CHUNKS = (1 << 32) // CHUNK
-SOURCES = ("transcendental.h", "approximations.h", "exact.c", "map.h", "vectors.h", "elementwise.h")
+SOURCES = (
+    "transcendental.h", "approximations.h", "scalars.h", "operations.h", "exact.h", "exact.c", "map.h", "vectors.h",
+)  # fmt: skip
 EXAMPLES = 5
 
 Reference = Callable[[Array], tuple[Array, Array]]

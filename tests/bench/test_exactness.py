@@ -35,6 +35,7 @@ def test_a_recording_computes_what_it_records(suite: cross_suite.Suite) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_another_compiler_gives_the_same_bits_and_contraction_is_noticed(
     suite: cross_suite.Suite, tmp_path: Path
 ) -> None:
@@ -53,6 +54,7 @@ def test_another_compiler_gives_the_same_bits_and_contraction_is_noticed(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # compiling with sanitizers takes a busy machine minutes
 def test_a_kernel_that_leaves_its_value_by_one_byte_is_stopped(tmp_path: Path) -> None:
     recorder = cross_suite.Recorder(CpuBackend(), guarded=True)
     x = np.arange(5, dtype=np.float32)
