@@ -284,7 +284,7 @@ class SideProcess:
         self.connection.send((method, arguments))
         try:
             done, answer = self.connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):
             raise SideError(f"the process of {self.side} ended (exit code {self.process.exitcode})") from None
         if not done:
             raise SideError(answer)
