@@ -32,6 +32,7 @@ BOND = 100_000 * TOKEN
 LOCK = 1_000 * TOKEN
 BOARD = 64
 SECRET, MANIFEST = hash_tagged(b"bench:secret", b""), hash_tagged(b"bench:manifest", b"")
+WITNESS, OTHER = bytes([1]) * 32, bytes([2]) * 32
 ONE, MINUS_ONE, SCALE = 0x3F800000, 0xBF800000, 0x3A800000
 
 
@@ -201,10 +202,26 @@ def put_board(state: State, name: bytes, phase: str, statuses: tuple[str, ...]) 
 def _audit(name: bytes, number: int, status: str) -> proofs.Audit:
     who = verifier(number)
     commitment = proofs.draw_commitment(SECRET, who, name)
-    drawn = status in ("passed", "failed", "replaced")
+    drawn = status in ("passed", "failed", "replaced", "called")
     segments = tuple(range(65)) if drawn else ()
     failed = (1,) if status == "failed" else ()
     deadline = 0 if status in ("passed", "replaced") else FINALIZED + 100
     return proofs.Audit(
-        who, status, commitment, NUMBER - 20, bytes(32), SECRET if drawn else b"", segments, failed, 1, deadline
+        verifier=who,
+        status=status,
+        commitment=commitment,
+        accepted=NUMBER - 20,
+        beacon=bytes(32),
+        secret=SECRET if drawn else b"",
+        segments=segments,
+        failed=failed,
+        gas=1,
+        deadline=deadline,
+        forcing=proofs.forcing_commitment(SECRET, who, name),
+        seals=tuple(sorted(proofs.witness_seal(one, SECRET, who, name) for one in (WITNESS, OTHER))),
+        sealed=NUMBER - 15,
+        decider=bytes(32),
+        witness=WITNESS if status == "passed" else b"",
+        jackpot=0,
+        proven=status == "passed",
     )

@@ -133,6 +133,7 @@ def put_record(state: State, name: bytes, number: int, challenger: bytes, game: 
     dispute = disputes.Dispute(
         task=name,
         attempt=1,
+        kind=disputes.PROOF,
         segment=SEGMENT,
         challenger=challenger,
         defender=fat.SOLVER,

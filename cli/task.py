@@ -145,6 +145,7 @@ def show_estimate(spec: TaskSpec, estimate: Estimate) -> None:
                 format_amount(spec.verifiers * estimate.verifier_fee),
             ],
             ["treasury", "", format_amount(estimate.treasury_fee)],
+            ["pot, which pays whoever finds verifiers out", "", format_amount(estimate.jackpot_fee)],
             ["listing, kept if the task expires or is cancelled", "", format_amount(estimate.listing_fee)],
             [
                 "[bold]escrow, what is not needed comes back[/bold]",
@@ -163,6 +164,7 @@ def estimate_document(spec: TaskSpec, estimate: Estimate) -> dict[str, Any]:
         "solver_fee": str(estimate.solver_fee),
         "verifier_fee": str(estimate.verifier_fee),
         "treasury_fee": str(estimate.treasury_fee),
+        "jackpot_fee": str(estimate.jackpot_fee),
         "listing_fee": str(estimate.listing_fee),
         "escrow": str(estimate.escrow),
         "solver_lock": str(estimate.solver_lock),

@@ -6,7 +6,7 @@ job is always given with its `Inputs`, which were checked against the spec's roo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,6 +74,17 @@ def replay(runner: StepRunner, job: Job, start: State) -> Tensors:
     for number in range(job.first_step, job.first_step + job.steps):
         runner.advance(number)
     return runner.state()
+
+
+def replay_roots(runner: StepRunner, job: Job, start: State, steps: Collection[int]) -> tuple[bytes, list[bytes]]:
+    """The root of the state in which a job ends, and the roots after some of its steps on the way (from 1 on)."""
+    runner.load(start)
+    found = []
+    for step in range(1, job.steps + 1):
+        runner.advance(job.first_step + step - 1)
+        if step in steps:
+            found.append(compute_state_root(runner.state()))
+    return compute_state_root(runner.state()), found
 
 
 def replay_claim(runner: StepRunner, claim: Claim, start: State) -> tuple[bool, bytes]:

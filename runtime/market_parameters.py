@@ -63,6 +63,18 @@ class MarketParameters(Record):
     false_verdict_penalty: U32
     """Parts of the lock lost by a verifier whose fail is not followed by a dispute, or whose dispute is lost."""
 
+    forced_rarity: U32
+    """One in so many passed audits must show a false witness, so that whistleblowers find something."""
+    jackpot: U63
+    """What finding a forced error pays, in parts of the audit's fee, as far as a tenth of the pot reaches."""
+    jackpot_share: U63
+    """Parts of every payment to a verifier that the submitter adds for the pot. With `jackpot` / `forced_rarity`, the
+    pot keeps its level."""
+    witness_bond: U63
+    """What a whistleblower puts up for each witness that it commits to, besides the fee that is lost."""
+    witness_fee: U63
+    """What such a commitment costs in any case, so that posing as two costs something."""
+
     acceptance_blocks: U63
     audit_acceptance_blocks: U63
     verdict_blocks: U63
@@ -71,6 +83,8 @@ class MarketParameters(Record):
     """From a failed verdict until its author must have opened the dispute."""
     challenge_blocks: U63
     """Shortest challenge window, before gas is counted."""
+    reveal_blocks: U63
+    """From the end of the challenge window until everybody must have opened what it committed to."""
     gas_per_block: U63
     """Speed that every worker must reach: verdicts and windows grow by one block for each of these."""
 
@@ -111,11 +125,17 @@ DEV_MARKET = MarketParameters(
     training_penalty=100_000_000,
     silence_penalty=50_000_000,
     false_verdict_penalty=500_000_000,
+    forced_rarity=20,
+    jackpot=50 * PARTS,
+    jackpot_share=2_500_000_000,
+    witness_bond=10**9,
+    witness_fee=10**7,
     acceptance_blocks=300,
     audit_acceptance_blocks=300,
     verdict_blocks=600,
     dispute_opening_blocks=300,
     challenge_blocks=8,
+    reveal_blocks=300,
     gas_per_block=1_000_000,
     retry_blocks=2,
     pool_blocks=20_000,
@@ -134,6 +154,7 @@ LIVE_MARKET = replace(
     verdict_blocks=1_800,
     dispute_opening_blocks=900,
     challenge_blocks=1_800,
+    reveal_blocks=1_800,
 )
 """Among strangers, with blocks of two seconds: whoever checks others' work has an hour to notice and to object, and
 half an hour to open a dispute; a bond is free again after eleven days, long after the longest task and its windows."""

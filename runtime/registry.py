@@ -8,6 +8,7 @@ from runtime.pallets import (
     balances,
     blobs,
     disputes,
+    jackpot,
     offences,
     proofs,
     randomness,
@@ -36,6 +37,7 @@ PALLETS: tuple[Pallet, ...] = (
     tasks.PALLET,
     proofs.PALLET,
     disputes.PALLET,
+    jackpot.PALLET,
 )
 
 BY_NAME = {pallet.name: pallet for pallet in PALLETS}

@@ -38,6 +38,11 @@ CALLS = {
     "offences.report_equivocation.offender": 400_000,  # set by hand
     "proofs.accept_audit": 1_200_000,
     "proofs.deadline": 12_000_000,
+    "jackpot.commit": 2_500_000,  # set by hand
+    "jackpot.deadline": 20_000_000,  # set by hand
+    "jackpot.expose": 4_000_000,  # set by hand
+    "jackpot.reveal": 5_000_000,  # set by hand
+    "proofs.open_witness": 1_800_000,  # set by hand
     "proofs.register": 1_400_000,
     "proofs.register.checkpoint": 150,
     "proofs.submit_verdict": 1_800_000,

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from ml.artifacts import Tensors
-from ml.dispute import Challenger
-from ml.replay import StepRunner, replay_claim
+from ml.dispute import Challenger, Defender
+from ml.replay import StepRunner, replay_roots
 from ml.trace import ExecutorTracer
 from ml.workers.disputing import play_disputes
 from ml.workers.materials import Materials, fetch_materials
+from ml.workers.notebook import Notebook
 from ml.workers.session import Session
 from ml.workers.withheld import fetch_start
 from runtime.codec import encode
-from runtime.pallets import disputes
+from runtime.dispute.records import Game
+from runtime.pallets import disputes, proofs
+from runtime.pallets.disputes import Dispute
 from runtime.pallets.proofs import Proof
 from runtime.pallets.tasks import TaskSpec, claim_of
 from runtime.trees import hash_tagged
@@ -34,7 +38,8 @@ class Auditor:
         self.runner_of = runner_of
         self._materials: dict[bytes, Materials] = {}
         self._runners: dict[tuple[bytes, int], StepRunner] = {}
-        self._players: dict[tuple[bytes, bytes, int], Challenger] = {}
+        self._players: dict[tuple[bytes, bytes, str], Challenger | Defender] = {}
+        self.notebook = Notebook(session.folder)
 
     def prepare(self, name: bytes, spec: TaskSpec) -> None:
         """Fetch what replaying takes, before anything is promised. Raises `TaskRefused` where it does not fit."""
@@ -42,13 +47,27 @@ class Auditor:
 
     def holds(self, name: bytes, spec: TaskSpec, proof: Proof, segment: int) -> bool:
         """Whether replaying a segment ends in the registered checkpoint."""
-        claim = claim_of(spec, proof.checkpoints, segment)
-        start = self._start(name, spec, proof, segment)
-        same, found = replay_claim(self._runner(name, spec, segment), claim, start)
-        self.session.journal.event(
-            "segment_replayed", task=name.hex(), segment=segment, steps=claim.job.steps, same=same, root=found.hex()
-        )
-        return same
+        return self._replay(name, spec, proof, segment)[-1] == proof.checkpoints[segment]
+
+    def roots(self, name: bytes, spec: TaskSpec, proof: Proof, segments: Sequence[int]) -> tuple[bytes, ...]:
+        """The state roots behind the witness of these segments."""
+        return tuple(root for segment in segments for root in self._replay(name, spec, proof, segment)[:-1])
+
+    def _replay(self, name: bytes, spec: TaskSpec, proof: Proof, segment: int) -> list[bytes]:
+        """The state roots at a segment's inner steps and at its end, computed once and noted."""
+        note = f"roots-{proof.attempt}-{segment}"
+        noted = self.notebook.read(name, note)
+        if noted is None:
+            job = claim_of(spec, proof.checkpoints, segment).job
+            start, runner = self._start(name, spec, proof, segment), self._runner(name, spec, segment)
+            end, inner = replay_roots(runner, job, start, proofs.inner_steps(job.steps))
+            noted = b"".join((*inner, end))
+            self.notebook.write(name, note, noted)
+            same = end == proof.checkpoints[segment]
+            self.session.journal.event(
+                "segment_replayed", task=name.hex(), segment=segment, steps=job.steps, same=same, root=end.hex()
+            )
+        return [noted[place : place + 32] for place in range(0, len(noted), 32)]
 
     def open_dispute(self, name: bytes, segment: int) -> None:
         """Follow up this verifier's failed verdict."""
@@ -56,8 +75,8 @@ class Auditor:
         self.session.journal.event("dispute_opened", task=name.hex(), segment=segment)
 
     def play(self, name: bytes, spec: TaskSpec, proof: Proof) -> bool:
-        """Make this account's moves in the disputes about a task that it challenges. Whether any was made."""
-        return play_disputes(self.session, name, lambda dispute: self._player(name, spec, proof, dispute.segment))
+        """Make this account's moves in the disputes about a task and its witnesses. Whether any was made."""
+        return play_disputes(self.session, name, partial(self._player, name, spec, proof))
 
     def forget(self, names: set[bytes]) -> None:
         """Drop what is kept of all tasks but these."""
@@ -86,10 +105,11 @@ class Auditor:
             return {}
         return fetch_start(self.session, name, spec, proof, segment, self._materials_of(name, spec).layout)
 
-    def _player(self, name: bytes, spec: TaskSpec, proof: Proof, segment: int) -> Challenger:
-        key = (name, hash_tagged(b"solvent:proof", encode(proof)), segment)
+    def _player(self, name: bytes, spec: TaskSpec, proof: Proof, dispute: Dispute, game: Game) -> Challenger | Defender:
+        side = Defender if dispute.defender == self.session.account else Challenger
+        key = (name, hash_tagged(b"solvent:claim", encode(game.claim)), side.__name__)
         if key not in self._players:
-            job = claim_of(spec, proof.checkpoints, segment).job
-            start = self._start(name, spec, proof, segment)
-            self._players[key] = Challenger(ExecutorTracer(self._runner(name, spec, segment), job, start))
+            start = self._start(name, spec, proof, dispute.segment)
+            runner = self._runner(name, spec, dispute.segment)
+            self._players[key] = side(ExecutorTracer(runner, game.claim.job, start))
         return self._players[key]

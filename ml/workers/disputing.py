@@ -26,7 +26,7 @@ class Player(Protocol):
     def next_move(self, game: Game) -> Move | None: ...
 
 
-PlayerOf = Callable[[Dispute], Player]
+PlayerOf = Callable[[Dispute, Game], Player]
 """Builds the player of a dispute when its first move is due; it may replay a whole segment."""
 
 
@@ -46,7 +46,7 @@ def play_disputes(session: Session, task: bytes, player_of: PlayerOf) -> bool:
 
 
 def _play(session: Session, head: Header, number: int, dispute: Dispute, game: Game, player_of: PlayerOf) -> bool:
-    move = player_of(dispute).next_move(game)
+    move = player_of(dispute, game).next_move(game)
     if move is None:
         return False
     session.call("disputes", disputes.Play(number, dispute.moves, move), anchor=head)

@@ -37,12 +37,18 @@ class Income:
 
     chance: float
     reward: int
+    jackpots: int
+    """Expected of forced errors: their chance, times half of what each pays, since somebody else may find it, too."""
     cost: int
+
+    @property
+    def expected(self) -> float:
+        return self.chance * self.reward + self.jackpots
 
     @property
     def pays(self) -> bool:
         """Whether it brings more than it costs."""
-        return self.chance * self.reward > self.cost
+        return self.expected > self.cost
 
 
 def read_record(tasks: Iterable[Task]) -> Record:
@@ -54,7 +60,7 @@ def read_record(tasks: Iterable[Task]) -> Record:
     return Record(stood, voided)
 
 
-def estimate_income(task: Task, segments: Sequence[int], record: Record, price: int) -> Income:
+def estimate_income(task: Task, segments: Sequence[int], record: Record, price: int, jackpots: int) -> Income:
     """What replaying these segments of a task is expected to bring, at ``price`` for a unit of gas."""
     gas = replayed_gas(task.spec, task.estimate, segments)
-    return Income(record.chance, task.estimate.solver_lock // 2, gas * price)
+    return Income(record.chance, task.estimate.solver_lock // 2, jackpots, gas * price)

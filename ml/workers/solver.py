@@ -116,7 +116,7 @@ class Solver:
         """Place the states that are demanded, and answer every dispute in which it is this worker's turn."""
         if self.strategy.delivers and deliver(self.session, self._shared, name, task, self.materials(name, task).store):
             return True
-        return play_disputes(self.session, name, lambda dispute: self._player(name, task, dispute))
+        return play_disputes(self.session, name, lambda dispute, game: self._player(name, task, dispute))
 
     @property
     def _shared(self) -> Blobs:

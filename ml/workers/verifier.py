@@ -1,11 +1,13 @@
 """The verifier: accepts audits with a committed secret, replays the segments drawn, and stands by its verdict.
 
-``drawn -> accept -> (beacon) -> replay -> verdict``; after a *fail* it opens the dispute and plays it to the end. Its
-secret follows from its key, the task and the attempt, so a restarted verifier knows it again and nobody else can.
+``drawn -> accept -> (beacon) -> replay -> verdict``; after a *fail* it opens the dispute and plays it to the end, after
+a *pass* it opens a witness, and at the end of the window the secret behind it (`witnessing`). Its secrets follow from
+its key, the task and the attempt, so a restarted verifier knows them again and nobody else can.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 
@@ -17,14 +19,16 @@ from ml.workers.registration import Offer, attend, pause
 from ml.workers.session import Session
 from ml.workers.strategies import HONEST, LIE, RUBBER_STAMP
 from ml.workers.withheld import Demander, StateMissing
-from runtime.pallets import proofs, tasks, workers
+from ml.workers.witnessing import Witness, forcing_secret, secret_of
+from runtime.pallets import jackpot, proofs, tasks, workers
+from runtime.pallets.jackpot import ROUNDS, Round, RoundKey
 from runtime.pallets.proofs import Audit, Board, Proof
-from runtime.pallets.proofs.storage import DISPUTING, DRAWN, FAILED, OPENED, REPLACED
+from runtime.pallets.proofs.storage import CALLED, DISPUTING, DRAWN, FAILED, OPENED, PASSED, REPLACED, REVEALING
 from runtime.pallets.tasks import Task
 from runtime.trees import hash_tagged
 
 ROLE = workers.VERIFIER
-DUE = (DRAWN, OPENED, FAILED, DISPUTING)
+DUE = (DRAWN, OPENED, CALLED, PASSED, FAILED, DISPUTING)
 """Statuses of an audit in which something may be asked of its verifier."""
 
 
@@ -79,7 +83,9 @@ class Verifier:
         if audit.status == DRAWN:
             self.auditor.prepare(name, task.spec)
             commitment = proofs.draw_commitment(secret, self.session.account, name)
-            self.session.call("proofs", proofs.AcceptAudit(name, commitment))
+            forcing = forcing_secret(self.session, name, task.attempt)
+            forcing = proofs.forcing_commitment(forcing, self.session.account, name)
+            self.session.call("proofs", proofs.AcceptAudit(name, commitment, forcing))
             self.session.journal.event("audit_accepted", task=name.hex(), commitment=commitment.hex())
             return True
         proof: Proof | None = self.session.chain.read(proofs.PROOFS, name)
@@ -87,6 +93,13 @@ class Verifier:
             return False
         if audit.status == OPENED:
             return self._give_verdict(name, task, proof, audit, secret)
+        if audit.status == CALLED:
+            return self._open_witness(name, task, proof, audit)
+        if audit.status == PASSED:
+            if self._expose(name, task, proof, audit):
+                return True
+            # Who has replayed nothing has no states to show: every move would be illegal.
+            return self.strategy != RUBBER_STAMP and self.auditor.play(name, task.spec, proof)
         if audit.status == FAILED:
             self.auditor.open_dispute(name, audit.failed[0])
             return True
@@ -105,7 +118,43 @@ class Verifier:
                 failed = tuple(islice(wrong, 1))
             except StateMissing as missing:
                 return self.demander.see_to(name, task.attempt, secret, missing)
-        self.session.call("proofs", proofs.SubmitVerdict(name, secret, failed))
+        seals = () if failed else self._witness(name, task, proof, segments).seals()
+        self.session.call("proofs", proofs.SubmitVerdict(name, secret, failed, seals))
         verdict = "fail" if failed else "pass"
         self.session.journal.event("verdict", task=name.hex(), verdict=verdict, failed=list(failed))
+        return True
+
+    def _witness(self, name: bytes, task: Task, proof: Proof, segments: Sequence[int]) -> Witness:
+        """The witness of this worker's replay; of nothing but its secrets where it did not replay."""
+        if self.strategy == RUBBER_STAMP:
+            count = len(proofs.witnessed_steps(task.spec, segments))
+            labels = (b"made up" + number.to_bytes(4, "big") for number in range(count))
+            roots = tuple(secret_of(self.session, name, task.attempt, label) for label in labels)
+        else:
+            roots = self.auditor.roots(name, task.spec, proof, segments)
+        return Witness(self.session, name, task.attempt, roots)
+
+    def _open_witness(self, name: bytes, task: Task, proof: Proof, audit: Audit) -> bool:
+        """Open the witness that the beacon and the secret demand."""
+        witness = self._witness(name, task, proof, audit.segments)
+        shown = witness.false if witness.is_forced(audit) else witness.true
+        self.session.call("proofs", proofs.OpenWitness(name, shown, witness.salt(shown)))
+        self.session.journal.event("witness_opened", task=name.hex(), witness=shown.hex())
+        return True
+
+    def _expose(self, name: bytes, task: Task, proof: Proof, audit: Audit) -> bool:
+        """Once the window is over, open the forcing secret and the other witness."""
+        board: Board | None = self.session.chain.read(proofs.AUDITS, name)
+        if board is None or board.phase != REVEALING or audit.proven:
+            return False
+        place = proofs.find_audit(board, audit.verifier)
+        found: Round | None = self.session.chain.read(ROUNDS, RoundKey(name, board.attempt, place or 0))
+        if found is not None and found.exposed:
+            return False
+        witness = self._witness(name, task, proof, audit.segments)
+        other = witness.false if audit.witness == witness.true else witness.true
+        secret = forcing_secret(self.session, name, task.attempt)
+        exposed = jackpot.Expose(name, secret, other, witness.salt(other), tuple(witness.roots))
+        self.session.call("jackpot", exposed)
+        self.session.journal.event("witness_exposed", task=name.hex(), forced=audit.witness == witness.false)
         return True

@@ -10,14 +10,15 @@ from __future__ import annotations
 from functools import partial
 
 from ml.workers.auditing import Auditor
+from ml.workers.betting import Bettor
 from ml.workers.challenging import commit_challenge, reveal_challenges
 from ml.workers.income import Record, estimate_income, read_record
 from ml.workers.notebook import Notebook
 from ml.workers.session import Session
 from runtime.drawing import derive_number
-from runtime.pallets import proofs, tasks
+from runtime.pallets import proofs, system, tasks
 from runtime.pallets.proofs import Board, Proof
-from runtime.pallets.proofs.storage import WINDOW
+from runtime.pallets.proofs.storage import PASSED, WINDOW
 from runtime.pallets.tasks import Task, segment_count
 from runtime.pallets.tasks.storage import AUDITING, DISPUTED, LIVE
 from runtime.trees import hash_tagged
@@ -35,6 +36,7 @@ class Whistleblower:
         self._record = Record(0, 0)
         self.auditor = Auditor(session)
         self.notebook = Notebook(session.folder)
+        self.bettor = Bettor(session, self.auditor)
 
     def turn(self) -> bool:
         """Begin to check proofs, and to move in disputes."""
@@ -75,11 +77,14 @@ class Whistleblower:
         if self._may_check(name, task) and board.phase == WINDOW and self._is_worth_it(name, task, board):
             self._check(name, task, board, proof)
             return True
-        return False
+        return self._has_checked(name, task) and self.bettor.act(name, task, board, proof)
 
     def _may_check(self, name: bytes, task: Task) -> bool:
         mine = self.session.account in (task.solver, task.submitter)
-        return not mine and self.notebook.read(name, f"checked-{task.attempt}") is None
+        return not mine and not self._has_checked(name, task)
+
+    def _has_checked(self, name: bytes, task: Task) -> bool:
+        return self.notebook.read(name, f"checked-{task.attempt}") is not None
 
     def _check(self, name: bytes, task: Task, board: Board, proof: Proof) -> None:
         """Re-run the audited segments of a proof in its window, and random others; challenge the first that differs."""
@@ -94,7 +99,9 @@ class Whistleblower:
     def _is_worth_it(self, name: bytes, task: Task, board: Board) -> bool:
         """Whether checking a proof is expected to bring more than it costs; says so when that changes."""
         _, segments = self._choose(name, task, board)
-        income = estimate_income(task, segments, self._record, self.price)
+        rarity = self.session.chain.read(system.PARAMETERS).market.forced_rarity
+        jackpots = sum(audit.jackpot for audit in board.audits if audit.status == PASSED) // (2 * rarity)
+        income = estimate_income(task, segments, self._record, self.price, jackpots)
         if income.pays is not self._is_in:
             self._is_in = income.pays
             self.session.journal.event(
@@ -104,7 +111,8 @@ class Whistleblower:
                 proofs_voided=self._record.voided,
                 chance=round(income.chance, 6),
                 reward=income.reward,
-                expected=round(income.chance * income.reward),
+                jackpots=income.jackpots,
+                expected=round(income.expected),
                 cost=income.cost,
             )
         return income.pays

@@ -13,10 +13,13 @@ from runtime.pallet import Context, InvariantBroken, Pallet
 from runtime.pallets import balances, system
 from runtime.parameters import PARTS
 from runtime.state import State
+from runtime.trees import hash_tagged
 
 PALLET = Pallet("treasury")
 ACCOUNT = balances.TREASURY
 """The treasury's account id."""
+POT = hash_tagged(b"solvent:account", b"jackpot")
+"""The pot that pays for forced errors (pallet `jackpot`): an account like the treasury's, which tasks pay into."""
 
 # --- events
 
@@ -61,10 +64,11 @@ def distribute_fees(ctx: Context) -> None:
 
 @PALLET.genesis
 def build(state: State, config: dict[str, Any]) -> None:
-    """Open the treasury's account with the existential deposit, so that no share is ever too small for it."""
+    """Open both accounts with the existential deposit, so that no share is ever too small for them."""
     minimum = balances.existential_deposit(state)
-    balances.ACCOUNTS.put(state, ACCOUNT, balances.Account(minimum, 0))
-    balances.ISSUANCE.put(state, balances.ISSUANCE.get(state) + minimum)
+    for account in (ACCOUNT, POT):
+        balances.ACCOUNTS.put(state, account, balances.Account(minimum, 0))
+        balances.ISSUANCE.put(state, balances.ISSUANCE.get(state) + minimum)
 
 
 # --- functions for other pallets
@@ -83,6 +87,6 @@ def deposit_share(ctx: Context, payer: bytes, reason: bytes, amount: int) -> Non
 
 @PALLET.check
 def check(state: State) -> None:
-    """The treasury's account exists."""
-    if balances.free(state, ACCOUNT) < balances.existential_deposit(state):
-        raise InvariantBroken("the treasury's account is closed")
+    """The treasury's account and the pot exist."""
+    if min(balances.free(state, account) for account in (ACCOUNT, POT)) < balances.existential_deposit(state):
+        raise InvariantBroken("the account of the treasury or of the pot is closed")

@@ -106,7 +106,8 @@ def test_unrevealed_commitments_delay_a_settlement_by_a_bounded_time_and_pay_for
     spent = {who: court.owned(who) for who in crowd}
     court.skip(5)
     assert court.record.status == "auditing"
-    court.skip(3)
+    court.skip(1)
+    court.to_exposed().skip(1)
     assert court.record.status == "settled"
     bond = disputes.parameters(court.state).bond
     assert all(spent[who] - court.owned(who) > bond for who in crowd)

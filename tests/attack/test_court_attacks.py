@@ -69,8 +69,7 @@ def test_openings_about_proofs_that_are_settled_get_no_room_that_is_kept_for_dis
     opening = court.commitment()
     definition = disputes.PALLET.calls["commit"]
     assert definition.is_operational(court.state, account(ALICE), opening)
-    court.skip(court.board.window - court.number + 3)
-    assert court.record.status == "settled"
+    court.until("settled", blocks=200)
     assert not definition.is_operational(court.state, account(ALICE), opening)
 
 

@@ -20,7 +20,7 @@ def test_a_verdict_of_more_segments_than_were_drawn_is_refused_before_it_is_look
     market = Market().to_opened()
     verifier = market.auditors("opened")[0]
     failed = tuple(range(100_000))
-    receipt = market.reject(verifier, proofs.SubmitVerdict(market.task, secret_of(verifier), failed), "BadVerdict")
+    receipt = market.reject(verifier, proofs.SubmitVerdict(market.task, secret_of(verifier), failed, ()), "BadVerdict")
     assert "100000 failed segments" in receipt.error.message
     assert market.audit(verifier).status == "opened"
 

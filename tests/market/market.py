@@ -11,7 +11,7 @@ from typing import Any
 
 from runtime.codec import encode, replace
 from runtime.pallet import Context
-from runtime.pallets import balances, proofs, tasks, workers
+from runtime.pallets import balances, jackpot, proofs, tasks, workers
 from runtime.trees import hash_tagged
 from runtime.vm.check import CheckedProgram, check_program
 from runtime.vm.job import DataSource, Field
@@ -35,6 +35,7 @@ SHORT = {
     "verdict_blocks": 4,
     "dispute_opening_blocks": 4,
     "challenge_blocks": 4,
+    "reveal_blocks": 4,
     "pool_blocks": 12,
     "verifier_search_blocks": 6,
     "maximum_attempts": 3,
@@ -98,6 +99,13 @@ def submission(spec: tasks.TaskSpec = SPEC) -> tasks.Submit:
 
 def secret_of(verifier: str) -> bytes:
     return hash_tagged(b"test:secret", verifier.encode())
+
+
+def forcing_of(verifier: str) -> bytes:
+    return hash_tagged(b"test:forcing", verifier.encode())
+
+
+FALSE, SALT = b"f" * 32, b"s" * 32
 
 
 class Market(TestChain):
@@ -169,6 +177,7 @@ class Market(TestChain):
         for _ in range(blocks):
             if self.record.status == status:
                 return self.events()
+            self.expose_all()
             self.skip(1)
         raise AssertionError(f"the task is still {self.record.status}, not {status}")
 
@@ -202,7 +211,8 @@ class Market(TestChain):
 
     def accept_audit(self, verifier: str) -> None:
         commitment = proofs.draw_commitment(secret_of(verifier), account(verifier), self.task)
-        self.submit(verifier, proofs.AcceptAudit(self.task, commitment))
+        forcing = proofs.forcing_commitment(forcing_of(verifier), account(verifier), self.task)
+        self.submit(verifier, proofs.AcceptAudit(self.task, commitment, forcing))
 
     def to_opened(self) -> Market:
         self.to_auditing()
@@ -212,13 +222,72 @@ class Market(TestChain):
         return self
 
     def give_verdict(self, verifier: str, *failed: int) -> None:
-        self.submit(verifier, proofs.SubmitVerdict(self.task, secret_of(verifier), failed))
+        """A fail, or a pass with the witness that the beacon demands."""
+        self.submit(verifier, self.verdict(verifier, *failed))
+        if not failed:
+            self.skip(1)
+            self.submit(verifier, self.witness_to_open(verifier))
+
+    def verdict(self, verifier: str, *failed: int) -> proofs.SubmitVerdict:
+        return proofs.SubmitVerdict(self.task, secret_of(verifier), failed, () if failed else self.seals(verifier))
+
+    def roots(self, verifier: str) -> tuple[bytes, ...]:
+        """Made-up states at the inner steps of the verifier's segments."""
+        count = len(proofs.witnessed_steps(self.spec, self.segments(verifier)))
+        return tuple(hash_tagged(b"test:root", bytes([number])) for number in range(count))
+
+    def true_witness(self, verifier: str) -> bytes:
+        return proofs.witness_root(account(verifier), self.roots(verifier))
+
+    def seals(self, verifier: str) -> tuple[bytes, ...]:
+        both = (self.true_witness(verifier), FALSE)
+        return tuple(sorted(proofs.witness_seal(one, SALT, account(verifier), self.task) for one in both))
+
+    def is_forced(self, verifier: str) -> bool:
+        rarity = workers.parameters(self.state).forced_rarity
+        return proofs.is_forced(forcing_of(verifier), self.audit(verifier).decider, rarity)
+
+    def witness_to_open(self, verifier: str) -> proofs.OpenWitness:
+        shown = FALSE if self.is_forced(verifier) else self.true_witness(verifier)
+        return proofs.OpenWitness(self.task, shown, SALT)
+
+    def exposure(self, verifier: str) -> jackpot.Expose:
+        other = FALSE if self.audit(verifier).witness != FALSE else self.true_witness(verifier)
+        return jackpot.Expose(self.task, forcing_of(verifier), other, SALT, self.roots(verifier))
+
+    def expose_all(self) -> None:
+        """Every verifier that owes it opens its forcing secret."""
+        found = tasks.TASKS.get(self.state, self.task)
+        board = proofs.AUDITS.get(self.state, self.task)
+        if found is None or board is None or board.phase != "revealing":
+            return
+        rounds = [
+            jackpot.ROUNDS.get(self.state, jackpot.RoundKey(self.task, board.attempt, place))
+            for place in range(len(board.audits))
+        ]
+        owing = [
+            NAMES[audit.verifier]
+            for audit, one in zip(board.audits, rounds, strict=True)
+            if audit.status == "passed" and not audit.proven and not (one and one.exposed)
+        ]
+        if owing:
+            self.author(*[(verifier, self.exposure(verifier)) for verifier in owing])
 
     def to_window(self) -> Market:
         self.to_opened()
-        for verifier in self.auditors("opened"):
-            self.give_verdict(verifier)
+        verifiers = self.auditors("opened")
+        self.author(*[(verifier, self.verdict(verifier)) for verifier in verifiers])
+        while self.auditors("sealed"):
+            self.skip(1)
+        self.author(*[(verifier, self.witness_to_open(verifier)) for verifier in verifiers])
         assert self.board.phase == "window"
+        return self
+
+    def to_exposed(self) -> Market:
+        """The window is over, and every verifier has opened its secret: the next block goes on."""
+        while self.board.phase == "window":
+            self.skip(1)
+        self.expose_all()
         return self
 
     def to_settled(self) -> Market:

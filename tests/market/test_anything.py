@@ -12,6 +12,7 @@ from runtime.codec import Record
 from runtime.pallets import balances, proofs, tasks, workers
 from tests.market import referee
 from tests.market.market import NAMES, PEOPLE, SUBMITTER, Market, secret_of, submission, with_salt
+from tests.support.chain import account
 
 FIRST = with_salt(0, training_blocks=20)
 SPECS = [FIRST, with_salt(1, FIRST, verifiers=1), with_salt(2, FIRST, audits=4)]
@@ -23,6 +24,13 @@ OVER = ("settled", "failed", "cancelled", "expired")
 def _referee() -> Iterator[None]:
     with referee.registered():
         yield
+
+
+TRUE, FALSE = b"t" * 32, b"f" * 32
+
+
+def seal_of(suri: str, name: bytes, witness: bytes) -> bytes:
+    return proofs.witness_seal(witness, bytes(32), account(suri), name)
 
 
 def useful_act(market: Market, name: bytes, kind: int) -> tuple[str, Record] | None:
@@ -41,10 +49,16 @@ def useful_act(market: Market, name: bytes, kind: int) -> tuple[str, Record] | N
     for audit in board.audits:
         suri = NAMES[audit.verifier]
         if audit.status == "drawn":
-            return suri, proofs.AcceptAudit(name, proofs.draw_commitment(secret_of(suri), audit.verifier, name))
+            return suri, proofs.AcceptAudit(
+                name, proofs.draw_commitment(secret_of(suri), audit.verifier, name), bytes(32)
+            )
         if audit.status == "opened":
             segments = proofs.audit_segments(task.spec, audit, secret_of(suri))
-            return suri, proofs.SubmitVerdict(name, secret_of(suri), segments[: kind % 2])
+            failed = segments[: kind % 2]
+            seals = () if failed else tuple(sorted(seal_of(suri, name, one) for one in (TRUE, FALSE)))
+            return suri, proofs.SubmitVerdict(name, secret_of(suri), failed, seals)
+        if audit.status == "called":
+            return suri, proofs.OpenWitness(name, TRUE if kind % 4 else FALSE, bytes(32))
         if audit.status == "failed":
             return suri, referee.Open(name, audit.failed[0])
     return None
@@ -72,8 +86,9 @@ def odd_act(market: Market, name: bytes, who: str, kind: int) -> tuple[str, Reco
         workers.Unbond("solver", 100 * 10**9),
         workers.Withdraw("verifier"),
         workers.BondMore("solver", kind),
-        proofs.AcceptAudit(name, bytes(32)),
-        proofs.SubmitVerdict(name, bytes(32), (kind % 6,)),
+        proofs.AcceptAudit(name, bytes(32), bytes(32)),
+        proofs.OpenWitness(name, bytes(32), bytes(32)),
+        proofs.SubmitVerdict(name, bytes(32), (kind % 6,), ()),
         proofs.RegisterProof(name, (bytes(32),) * 5, bytes(32)),
     ]
     return who, acts[kind % len(acts)]

@@ -7,9 +7,11 @@ from runtime.pallets import balances, proofs, tasks, workers
 from tests.market.market import BOND, SOLVERS, SPEC, SUBMITTER, VERIFIERS, Market, secret_of
 from tests.support.chain import account
 
+SEALS = (bytes(32), b"s" * 32)
+
 
 def verdict(market: Market, verifier: str, *failed: int) -> proofs.SubmitVerdict:
-    return proofs.SubmitVerdict(market.task, secret_of(verifier), failed)
+    return proofs.SubmitVerdict(market.task, secret_of(verifier), failed, () if failed else SEALS)
 
 
 def test_a_proof_lists_one_root_for_every_checkpoint_and_comes_from_the_solver() -> None:
@@ -50,7 +52,7 @@ def test_segments_are_unknown_until_the_block_after_the_commitment() -> None:
     verifier = market.auditors()[0]
     market.accept_audit(verifier)
     assert market.audit(verifier).beacon == b""
-    market.reject(verifier, proofs.AcceptAudit(market.task, bytes(32)), "WrongAuditStatus")
+    market.reject(verifier, proofs.AcceptAudit(market.task, bytes(32), bytes(32)), "WrongAuditStatus")
     assert len(market.audit(verifier).beacon) == 32
     segments = market.segments(verifier)
     assert len(segments) == 3
@@ -65,7 +67,7 @@ def test_a_verdict_in_the_block_of_the_commitment_is_too_early() -> None:
     verifier = market.auditors()[0]
     commitment = proofs.draw_commitment(secret_of(verifier), account(verifier), market.task)
     receipts = market.author(
-        (verifier, proofs.AcceptAudit(market.task, commitment)), (verifier, verdict(market, verifier))
+        (verifier, proofs.AcceptAudit(market.task, commitment, bytes(32))), (verifier, verdict(market, verifier))
     )
     assert [receipt.ok for receipt in receipts] == [True, False]
     assert receipts[1].error.code == "WrongAuditStatus"
@@ -105,14 +107,14 @@ def test_a_verifier_that_does_not_accept_is_slashed_and_replaced() -> None:
     assert (worker.bond, worker.locked, worker.faults) == (BOND - lock * 5 // 100, 0, 1)
     (replacement,) = market.auditors("drawn")
     assert replacement not in (silent, awake)
-    market.reject(silent, proofs.AcceptAudit(market.task, bytes(32)), "WrongAuditStatus")
+    market.reject(silent, proofs.AcceptAudit(market.task, bytes(32), bytes(32)), "WrongAuditStatus")
 
 
 def test_a_verifier_without_a_verdict_is_slashed_replaced_and_unpaid() -> None:
     market = Market(verifiers=3).to_opened()
     silent, awake = market.auditors()
     market.give_verdict(awake)
-    market.skip(4)
+    market.skip(2)
     (replacement,) = market.auditors("drawn")
     market.accept_audit(replacement)
     market.skip(1)

@@ -12,6 +12,7 @@ def test_an_honest_task_settles_and_everyone_is_paid_to_the_unit() -> None:
     market = Market().to_window()
     chain, spec = market, market.spec
     solver, verifiers = market.solver, market.auditors()
+    market.to_exposed()
     before = {suri: market.owned(suri) for suri in (SUBMITTER, solver, *verifiers)}
     pot = balances.free(chain.state, treasury.ACCOUNT)
     market.until("settled")
@@ -23,19 +24,20 @@ def test_an_honest_task_settles_and_everyone_is_paid_to_the_unit() -> None:
     }
     paid = {suri: gas[suri] * spec.price_limit for suri in verifiers}
     share = (solver_paid + sum(paid.values())) * 20_000_000 // 10**9
-    refund = market.record.estimate.escrow - solver_paid - sum(paid.values()) - share
+    for_pot = sum(paid.values()) * 5 // 2
+    refund = market.record.estimate.escrow - solver_paid - sum(paid.values()) - share - for_pot
     assert market.owned(solver) - before[solver] == solver_paid
     assert {suri: market.owned(suri) - before[suri] for suri in verifiers} == paid
-    assert market.owned(SUBMITTER) - before[SUBMITTER] == -solver_paid - sum(paid.values()) - share
+    assert market.owned(SUBMITTER) - before[SUBMITTER] == -solver_paid - sum(paid.values()) - share - for_pot
     assert balances.free(chain.state, treasury.ACCOUNT) - pot == share
     (event,) = chain.events(tasks.Settled)
     assert event == tasks.Settled(
-        market.task, account(solver), market.checkpoints()[-1], solver_paid, sum(paid.values()), share, refund
+        market.task, account(solver), market.checkpoints()[-1], solver_paid, sum(paid.values()), share, for_pot, refund
     )
     roles = [(payment.role, payment.amount) for payment in market.record.payments]
     to_verifiers = [("verifier", paid[suri]) for suri in verifiers]
     refunded = [("refund", refund)] if refund else []
-    assert roles == [("solver", solver_paid), *to_verifiers, ("treasury", share), *refunded]
+    assert roles == [("solver", solver_paid), *to_verifiers, ("treasury", share), ("jackpot", for_pot), *refunded]
 
 
 def test_settlement_frees_every_bond_and_records_the_final_root() -> None:
@@ -58,7 +60,7 @@ def test_every_step_of_an_honest_task_has_its_status_and_its_event() -> None:
         == balances.held(market.state, account(SUBMITTER), tasks.escrow_reason(market.task))
     )
     assert estimate.escrow - estimate.listing_fee == (
-        estimate.solver_fee + 2 * estimate.verifier_fee + estimate.treasury_fee
+        estimate.solver_fee + 2 * estimate.verifier_fee + estimate.treasury_fee + estimate.jackpot_fee
     )
     market.skip(1)
     (assigned,) = market.events(tasks.Assigned)
@@ -76,11 +78,17 @@ def test_every_step_of_an_honest_task_has_its_status_and_its_event() -> None:
     for verifier in market.auditors():
         market.accept_audit(verifier)
     market.skip(1)
-    for verifier in market.auditors():
-        market.give_verdict(verifier)
+    verifiers = market.auditors()
+    market.author(*[(verifier, market.verdict(verifier)) for verifier in verifiers])
+    market.skip(1)
+    assert {market.audit(verifier).status for verifier in verifiers} == {"called"}
+    market.author(*[(verifier, market.witness_to_open(verifier)) for verifier in verifiers])
     assert len(market.events(proofs.WindowOpened)) == 1
     market.skip(3)
-    assert market.record.status == "auditing"
+    assert (market.record.status, market.board.phase) == ("auditing", "window")
+    market.skip(1)
+    assert (market.record.status, market.board.phase) == ("auditing", "revealing")
+    market.expose_all()
     market.skip(1)
     assert market.record.status == "settled"
 

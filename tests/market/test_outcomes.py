@@ -81,6 +81,7 @@ def test_an_open_dispute_blocks_settlement_and_closes_the_window_for_others() ->
     assert market.record.status == "auditing"
     assert market.events(proofs.DisputeClosed) == [proofs.DisputeClosed(market.task, 1, account(ANNA), 0)]
     market.skip(1)
+    market.to_exposed().skip(1)
     assert market.record.status == "settled"
 
 
@@ -204,10 +205,10 @@ def test_a_verifier_waits_for_its_dispute_without_another_deadline() -> None:
 
 
 def test_a_verifier_that_fails_a_good_segment_and_loses_is_slashed_and_replaced() -> None:
-    market = Market(verifiers=3).to_opened()
+    market = Market(verifiers=3, dispute_opening_blocks=8).to_opened()
     liar, honest = market.auditors()
-    market.give_verdict(honest)
     market.give_verdict(liar, 0)
+    market.give_verdict(honest)
     open_dispute(market, liar, 0)
     lose(market, liar, 0)
     assert market.worker(liar).slashed == market.record.estimate.verifier_lock // 2

@@ -151,7 +151,8 @@ def test_the_estimate_is_the_whole_truth_about_the_price() -> None:
     fees = price.solver_fee + 2 * price.audit_gas * SPEC.price_limit
     assert price.treasury_fee == fees * 2 // 100
     assert price.listing_fee == DEV_MARKET.listing_fee > 0
-    assert price.escrow == fees + price.treasury_fee + price.listing_fee
+    assert price.jackpot_fee == 2 * (price.verifier_fee * 5 // 2)
+    assert price.escrow == fees + price.treasury_fee + price.jackpot_fee + price.listing_fee
     assert price.solver_lock == 2 * fees
     assert price.verifier_lock == 10 * price.verifier_fee
 

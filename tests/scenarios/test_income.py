@@ -17,11 +17,11 @@ the reward is two hundred times the gas of the replay."""
 def test_the_estimate_is_chance_times_reward_against_the_cost_of_the_replay(tmp_path: Path) -> None:
     market = Market(tmp_path)
     task = market.task(market.submit(tiny_task()))
-    income = estimate_income(task, (0, 2), Record(stood=10, voided=2), 7)
+    income = estimate_income(task, (0, 2), Record(stood=10, voided=2), 7, 5)
     assert income.chance == 3 / (12 + PRIOR_PROOFS)
     assert income.reward == task.estimate.solver_lock // 2
     assert income.cost == 7 * replayed_gas(task.spec, task.estimate, (0, 2))
-    assert income.pays == (income.chance * income.reward > income.cost)
+    assert income.pays == (income.chance * income.reward + 5 > income.cost)
 
 
 def test_the_more_proofs_stand_the_less_is_expected_and_every_false_one_raises_it() -> None:

@@ -15,8 +15,8 @@ withheld states.
 from runtime.pallets.disputes.calls import Play, is_turn_of
 from runtime.pallets.disputes.demands import DemandState, PlaceState, process_demands
 from runtime.pallets.disputes.lines import walk
-from runtime.pallets.disputes.opening import Commit, Open, Reveal, commitment_of, process_commitments
-from runtime.pallets.disputes.outcome import process_timeouts, require_open
+from runtime.pallets.disputes.opening import Commit, Open, Reveal, commitment_of, process_commitments, start
+from runtime.pallets.disputes.outcome import OWNERS, cancel, process_timeouts, require_open
 from runtime.pallets.disputes.storage import (
     CANCELLED,
     CHALLENGER_WON,
@@ -32,7 +32,9 @@ from runtime.pallets.disputes.storage import (
     NEXT_COMMITMENT,
     OPEN,
     PALLET,
+    PROOF,
     VERDICTS,
+    WITNESS,
     Commitment,
     CommitmentEnded,
     CommitmentMade,
@@ -65,8 +67,11 @@ __all__ = [
     "NEXT",
     "NEXT_COMMITMENT",
     "OPEN",
+    "OWNERS",
     "PALLET",
+    "PROOF",
     "VERDICTS",
+    "WITNESS",
     "Commit",
     "Commitment",
     "CommitmentEnded",
@@ -87,6 +92,7 @@ __all__ = [
     "Play",
     "Reveal",
     "bond_reason",
+    "cancel",
     "commitment_of",
     "commitment_reason",
     "is_turn_of",
@@ -95,5 +101,6 @@ __all__ = [
     "process_demands",
     "process_timeouts",
     "require_open",
+    "start",
     "walk",
 ]

@@ -19,10 +19,12 @@ from runtime.pallets.disputes.clocks import due_gas, put_waiting, replay_blocks
 from runtime.pallets.disputes.lines import join
 from runtime.pallets.disputes.storage import (
     COMMITMENTS,
+    DISPUTES,
     NEXT,
     NEXT_COMMITMENT,
     OPEN,
     PALLET,
+    PROOF,
     REVELATIONS,
     Commitment,
     CommitmentEnded,
@@ -134,10 +136,29 @@ def call_open(ctx: Context, origin: AccountId, args: Open) -> None:
 
 
 def begin(ctx: Context, name: bytes, segment: int, claim: Claim, challenger: bytes, committed: int) -> int:
-    """Start a dispute of a claim of the task's solver: hold the bond, start the defender's clock. Returns its number.
+    """Start a dispute of a claim of the task's solver. Returns its number.
 
     ``committed`` is the block in which the challenger committed to it.
     """
+    defender = tasks.require_task(ctx.state, name).solver
+    number = start(ctx, name, PROOF, segment, claim, challenger, defender, committed)
+    dispute = DISPUTES.get(ctx.state, number)
+    assert dispute is not None
+    add_claimant(ctx.state, dispute, number)
+    return number
+
+
+def start(
+    ctx: Context,
+    name: bytes,
+    kind: str,
+    segment: int,
+    claim: Claim,
+    challenger: bytes,
+    defender: bytes,
+    committed: int,
+) -> int:
+    """Start a dispute of any kind of claim: hold the bond, start the defender's clock. Returns its number."""
     task, limits, game = tasks.require_task(ctx.state, name), parameters(ctx.state), open_game(claim)
     number = NEXT.get(ctx.state)
     bond = limits.bond + parts_of(task.price * due_gas(ctx, game), limits.replay_share)
@@ -146,9 +167,10 @@ def begin(ctx: Context, name: bytes, segment: int, claim: Claim, challenger: byt
     dispute = Dispute(
         task=name,
         attempt=task.attempt,
+        kind=kind,
         segment=segment,
         challenger=challenger,
-        defender=task.solver,
+        defender=defender,
         bond=bond,
         status=OPEN,
         committed=committed,
@@ -165,9 +187,8 @@ def begin(ctx: Context, name: bytes, segment: int, claim: Claim, challenger: byt
     )
     NEXT.put(ctx.state, number + 1)
     join(ctx.state, name, task.attempt, number)
-    add_claimant(ctx.state, dispute, number)
     put_waiting(ctx.state, number, dispute, game)
-    ctx.deposit(DisputeOpened(number, name, segment, challenger, task.solver, bond, ctx.finalized + blocks))
+    ctx.deposit(DisputeOpened(number, name, segment, challenger, defender, bond, ctx.finalized + blocks))
     return number
 
 

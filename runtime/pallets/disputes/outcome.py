@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from runtime.codec import replace
@@ -25,6 +26,7 @@ from runtime.pallets.disputes.storage import (
     LINKS,
     OPEN,
     PALLET,
+    PROOF,
     TIMEOUTS,
     VERDICTS,
     Dispute,
@@ -40,6 +42,11 @@ from runtime.pallets.disputes.storage import (
 )
 from runtime.state import State
 from runtime.weights import CALLS
+
+Owner = Callable[[Context, int, Dispute, bool], int]
+OWNERS: dict[str, Owner] = {}
+"""Kind of claim -> what its pallet does when a dispute about it was won or lost; returns the reward. Pallets after this
+one enter themselves."""
 
 
 @PALLET.on_initialize
@@ -92,6 +99,9 @@ def resolve(ctx: Context, number: int, dispute: Dispute, verdict: Verdict) -> No
     GAMES.delete(ctx.state, number)
     leave(ctx.state, dispute.task, number)
     VERDICTS.put(ctx.state, number, verdict)
+    if dispute.kind != PROOF:
+        _resolve_other(ctx, number, dispute, verdict)
+        return
     reward, rewarded = 0, b""
     where = (dispute.task, dispute.segment, dispute.challenger)
     if verdict.winner is Party.CHALLENGER:
@@ -103,6 +113,24 @@ def resolve(ctx: Context, number: int, dispute: Dispute, verdict: Verdict) -> No
         balances.move_held(ctx, dispute.challenger, bond_reason(number), dispute.defender, dispute.bond)
         proofs.on_challenger_lost(ctx, *where)
     remove_claimant(ctx.state, dispute, number)
+    _record(ctx, number, dispute, verdict, rewarded, reward)
+    if verdict.winner is Party.CHALLENGER:
+        cancel_portion(ctx, dissolve(ctx.state, dispute.task))
+
+
+def _resolve_other(ctx: Context, number: int, dispute: Dispute, verdict: Verdict) -> None:
+    """End a dispute about somebody else's claim than the solver's, by the rules of the pallet that owns the claim."""
+    won = verdict.winner is Party.CHALLENGER
+    if won:
+        balances.release(ctx, dispute.challenger, bond_reason(number), dispute.bond)
+    else:
+        balances.move_held(ctx, dispute.challenger, bond_reason(number), dispute.defender, dispute.bond)
+    reward = OWNERS[dispute.kind](ctx, number, dispute, won)
+    _record(ctx, number, dispute, verdict, dispute.challenger if won else b"", reward)
+
+
+def _record(ctx: Context, number: int, dispute: Dispute, verdict: Verdict, rewarded: bytes, reward: int) -> None:
+    """Store how a dispute ended, and tell."""
     won = verdict.winner is Party.CHALLENGER
     status = CHALLENGER_WON if won else DEFENDER_WON
     ended = replace(dispute, status=status, waits_for="", ended=ctx.number, rewarded=rewarded, reward=reward)
@@ -123,8 +151,14 @@ def resolve(ctx: Context, number: int, dispute: Dispute, verdict: Verdict) -> No
             bond=0 if won else dispute.bond,
         )
     )
-    if won:
-        cancel_portion(ctx, dissolve(ctx.state, dispute.task))
+
+
+def cancel(ctx: Context, number: int) -> None:
+    """End an open dispute that has become pointless while others about the same proof go on."""
+    dispute = DISPUTES.get(ctx.state, number)
+    if dispute is not None and dispute.status == OPEN and not is_pointless(ctx.state, dispute):
+        leave(ctx.state, dispute.task, number)
+        _cancel(ctx, number)
 
 
 def cancel_portion(ctx: Context, number: int) -> None:
@@ -146,8 +180,9 @@ def _cancel(ctx: Context, number: int) -> None:
     assert dispute is not None
     GAMES.delete(ctx.state, number)
     balances.release(ctx, dispute.challenger, bond_reason(number), dispute.bond)
-    remove_claimant(ctx.state, dispute, number)
-    proofs.on_proof_voided(ctx, dispute.task, dispute.segment, dispute.challenger)
+    if dispute.kind == PROOF:
+        remove_claimant(ctx.state, dispute, number)
+        proofs.on_proof_voided(ctx, dispute.task, dispute.segment, dispute.challenger)
     DISPUTES.put(ctx.state, number, replace(dispute, status=CANCELLED, waits_for="", ended=ctx.number))
     ctx.deposit(DisputeCancelled(number, dispute.task, dispute.segment, dispute.challenger, dispute.bond))
 

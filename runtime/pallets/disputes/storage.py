@@ -14,6 +14,9 @@ from runtime.state import Map, State
 
 PALLET = Pallet("disputes")
 
+PROOF = "proof"
+WITNESS = "witness"
+
 OPEN = "open"
 CHALLENGER_WON = "challenger_won"
 DEFENDER_WON = "defender_won"
@@ -21,7 +24,8 @@ CANCELLED = "cancelled"
 
 
 class Dispute(Record):
-    """One dispute about the proof of an ``attempt``. ``moves`` were played; ``defender_blocks`` and
+    """One dispute about the proof of an ``attempt``: of kind ``proof`` against its solver, of kind ``witness`` against
+    what a verifier says of a state inside the segment. ``moves`` were played; ``defender_blocks`` and
     ``challenger_blocks`` are left on the clocks.
 
     ``waits_for`` is ``defender`` or ``challenger``, or empty at the end; that party's clock runs since finalized height
@@ -32,6 +36,7 @@ class Dispute(Record):
 
     task: Hash
     attempt: U32
+    kind: str
     segment: U32
     challenger: AccountId
     defender: AccountId

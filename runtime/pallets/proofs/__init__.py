@@ -1,13 +1,13 @@
 """Proofs: the solver's checkpoints, the verifiers that audit them, the challenge window, and settlement.
 
 A proof is registered, then verifiers are drawn, then each commits a secret, then the segments follow from the next
-beacon and that secret. `storage` is what is kept, `draw` the pure rules, `calls` what people do, `appointments` what
-the hook does, `board` how audits move, and `challenges` what the outcome of a dispute means.
+beacon and that secret. `storage` is what is kept, `draw` and `witness` the pure rules, `calls` what people do,
+`appointments` what the hook does, `board` how audits move, and `challenges` what the outcome of a dispute means.
 """
 
 from runtime.pallets.proofs.appointments import process_appointments
-from runtime.pallets.proofs.board import LIVE_STATUSES, find_audit, is_live, require_board
-from runtime.pallets.proofs.calls import AcceptAudit, RegisterProof, SubmitVerdict
+from runtime.pallets.proofs.board import LIVE_STATUSES, find_audit, forcing_beacon, is_live, require_board
+from runtime.pallets.proofs.calls import AcceptAudit, OpenWitness, RegisterProof, SubmitVerdict
 from runtime.pallets.proofs.challenges import (
     on_challenger_lost,
     on_challenger_won,
@@ -27,6 +27,7 @@ from runtime.pallets.proofs.storage import (
     DISPUTES,
     PALLET,
     PROOFS,
+    REVELATIONS,
     AlreadyDisputed,
     Appointment,
     Audit,
@@ -43,6 +44,7 @@ from runtime.pallets.proofs.storage import (
     Proof,
     ProofRegistered,
     ProofVoided,
+    RevealingBegan,
     RoleConflict,
     SearchEnded,
     UnknownSegment,
@@ -51,9 +53,20 @@ from runtime.pallets.proofs.storage import (
     VerifierReplaced,
     WindowClosed,
     WindowOpened,
+    WitnessCalled,
+    WitnessOpened,
     WrongAuditStatus,
     WrongCheckpoints,
+    WrongSeal,
     WrongSecret,
+)
+from runtime.pallets.proofs.witness import (
+    forcing_commitment,
+    inner_steps,
+    is_forced,
+    witness_root,
+    witness_seal,
+    witnessed_steps,
 )
 
 __all__ = [
@@ -63,6 +76,7 @@ __all__ = [
     "LIVE_STATUSES",
     "PALLET",
     "PROOFS",
+    "REVELATIONS",
     "AcceptAudit",
     "AlreadyDisputed",
     "Appointment",
@@ -77,10 +91,12 @@ __all__ = [
     "DisputeKey",
     "NoProof",
     "NotTheVerifier",
+    "OpenWitness",
     "Proof",
     "ProofRegistered",
     "ProofVoided",
     "RegisterProof",
+    "RevealingBegan",
     "RoleConflict",
     "SearchEnded",
     "SubmitVerdict",
@@ -90,14 +106,21 @@ __all__ = [
     "VerifierReplaced",
     "WindowClosed",
     "WindowOpened",
+    "WitnessCalled",
+    "WitnessOpened",
     "WrongAuditStatus",
     "WrongCheckpoints",
+    "WrongSeal",
     "WrongSecret",
     "audit_segments",
     "draw_commitment",
     "draw_randomness",
     "draw_segments",
     "find_audit",
+    "forcing_beacon",
+    "forcing_commitment",
+    "inner_steps",
+    "is_forced",
     "is_live",
     "note_placed_state",
     "on_challenger_lost",
@@ -112,4 +135,7 @@ __all__ = [
     "require_board",
     "segment_claim",
     "verdict_block",
+    "witness_root",
+    "witness_seal",
+    "witnessed_steps",
 ]

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from runtime.codec import encode, replace
-from runtime.market_parameters import MarketParameters
+from runtime.market_parameters import MarketParameters, parts_of
 from runtime.pallet import Context
-from runtime.pallets import system, tasks, workers
+from runtime.pallets import balances, system, tasks, treasury, workers
 from runtime.pallets.proofs.board import (
     advance,
     count_missing,
+    end_window,
+    forcing_beacon,
     is_quiet,
     put_audit,
     refresh_status,
     replace_verifier,
-    settle,
 )
 from runtime.pallets.proofs.storage import (
     ACCEPTED,
     APPOINTMENTS,
     AUDITS,
     AUDITS_RUN,
+    CALLED,
     DRAWN,
     FAILED,
     OPENED,
     PALLET,
     PASSED,
     PROOFS,
+    SEALED,
     SEARCHING,
     WINDOW,
     Appointment,
@@ -34,8 +37,10 @@ from runtime.pallets.proofs.storage import (
     Board,
     SearchEnded,
     VerifierDrawn,
+    WitnessCalled,
 )
 from runtime.pallets.tasks import Task
+from runtime.state import State
 from runtime.weights import CALLS
 
 MAXIMUM_BOARD = 64
@@ -57,7 +62,7 @@ def process_appointments(ctx: Context) -> None:
         elif item.status == WINDOW:
             proof = PROOFS.get(ctx.state, item.task)
             if board.phase == WINDOW and is_quiet(board) and board.window <= ctx.finalized and proof is not None:
-                settle(ctx, item.task, task, proof, board)
+                end_window(ctx, item.task, task, proof, board)
         elif board.phase in (SEARCHING, AUDITS_RUN):
             _attend(ctx, item, task, board, market)
 
@@ -70,9 +75,13 @@ def _attend(ctx: Context, item: Appointment, task: Task, board: Board, market: M
     if audit.status == ACCEPTED:
         _open(ctx, item, task, board, audit)
         return
+    if audit.status == SEALED:
+        _call(ctx, item, board, audit, market)
+        return
     parts, reason = {
         DRAWN: (market.silence_penalty, "did not accept"),
         OPENED: (market.silence_penalty, "gave no verdict"),
+        CALLED: (market.false_verdict_penalty, "opened no witness"),
         FAILED: (market.false_verdict_penalty, "did not dispute what it failed"),
     }[audit.status]
     replace_verifier(ctx, item.task, task, board, item.place, parts, reason)
@@ -87,6 +96,17 @@ def _open(ctx: Context, item: Appointment, task: Task, board: Board, audit: Audi
     deadline = ctx.finalized + task.estimate.verdict_blocks
     put_audit(ctx, item.task, board, item.place, replace(audit, status=OPENED, beacon=beacon, deadline=deadline))
     ctx.deposit(AuditOpened(item.task, audit.verifier, beacon, deadline))
+
+
+def _call(ctx: Context, item: Appointment, board: Board, audit: Audit, market: MarketParameters) -> None:
+    """Give a verifier the randomness that, with its forcing secret, says which witness it must open."""
+    decider = forcing_beacon(ctx.state, item.task, board, audit)
+    if decider is None:
+        APPOINTMENTS.schedule(ctx.state, ctx.finalized + 1, item)
+        return
+    deadline = ctx.finalized + market.dispute_opening_blocks
+    put_audit(ctx, item.task, board, item.place, replace(audit, status=CALLED, decider=decider, deadline=deadline))
+    ctx.deposit(WitnessCalled(item.task, audit.verifier, decider, deadline))
 
 
 def _search(ctx: Context, item: Appointment, task: Task, board: Board, market: MarketParameters) -> None:
@@ -113,16 +133,23 @@ def _search(ctx: Context, item: Appointment, task: Task, board: Board, market: M
     advance(ctx, item.task, task, board)
 
 
+def compute_jackpot(state: State, fee: int) -> int:
+    """What a forced error of an audit with that fee pays: so many times the fee, and at most a tenth of the pot."""
+    spare = balances.free(state, treasury.POT) - balances.existential_deposit(state)
+    return min(parts_of(fee, workers.parameters(state).jackpot), spare // 10)
+
+
 def _draw_verifiers(ctx: Context, name: bytes, task: Task, board: Board, randomness: bytes) -> Board:
     """Fill the board as far as verifiers can be found that have no other role on the task."""
     barred = (task.submitter, task.solver, *task.excluded, *(audit.verifier for audit in board.audits))
-    limit, lock = task.spec.price_limit, task.estimate.verifier_lock
+    jackpot = compute_jackpot(ctx.state, task.estimate.verifier_fee)
+    limit, lock = task.spec.price_limit, task.estimate.verifier_lock + jackpot
     asks = workers.standing_asks(ctx.state, workers.VERIFIER, limit, lock, board.since, barred)
     wanted = min(count_missing(task, board), MAXIMUM_BOARD - len(board.audits))
     deadline = ctx.finalized + workers.parameters(ctx.state).audit_acceptance_blocks
     for verifier in workers.choose_verifiers(asks, limit, wanted, randomness):
         workers.lock(ctx, verifier, workers.VERIFIER, name, lock)
-        audit = Audit(verifier, DRAWN, b"", 0, b"", b"", (), (), 0, deadline)
+        audit = Audit(verifier, DRAWN, b"", 0, b"", b"", (), (), 0, deadline, b"", (), 0, b"", b"", jackpot, False)
         board = put_audit(ctx, name, board, len(board.audits), audit)
         ctx.deposit(VerifierDrawn(name, verifier, len(asks), lock, deadline))
     return board

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from runtime.codec import replace
+from runtime.codec import encode, replace
 from runtime.market_parameters import parts_of
 from runtime.pallet import Context
-from runtime.pallets import blobs, tasks, workers
+from runtime.pallets import blobs, system, tasks, workers
 from runtime.pallets.proofs.storage import (
     APPOINTMENTS,
     AUDITS,
@@ -16,6 +16,8 @@ from runtime.pallets.proofs.storage import (
     PLACED_STATES,
     PROOFS,
     REPLACED,
+    REVEALING,
+    REVELATIONS,
     SEARCHING,
     UNDECIDED,
     VOID,
@@ -26,6 +28,7 @@ from runtime.pallets.proofs.storage import (
     DisputeKey,
     NoProof,
     Proof,
+    RevealingBegan,
     VerifierReplaced,
     WindowOpened,
 )
@@ -69,6 +72,11 @@ def refresh_status(ctx: Context, task: Task, board: Board) -> Task:
     return tasks.set_status(ctx, task, status)
 
 
+def forcing_beacon(state: State, name: bytes, board: Board, audit: Audit) -> bytes | None:
+    """What decides, with the verifier's secret, whether its error is forced; None while nobody can know."""
+    return system.beacon(state, audit.sealed, b"forcing", encode((name, board.attempt, audit.verifier)))
+
+
 def count_missing(task: Task, board: Board) -> int:
     """Verifiers still to be drawn."""
     counted = sum(audit.status in (*UNDECIDED, PASSED) for audit in board.audits)
@@ -110,12 +118,7 @@ def advance(ctx: Context, name: bytes, task: Task, board: Board) -> Board:
             board = close(ctx, name, board, DONE)
             tasks.fail(ctx, task, "no verifier audited the proof")
         return board
-    end = ctx.finalized + task.estimate.challenge_blocks
-    opened = replace(board, phase=WINDOW, window=end)
-    AUDITS.put(ctx.state, name, opened)
-    APPOINTMENTS.schedule(ctx.state, end, Appointment(name, board.attempt, 0, WINDOW))
-    ctx.deposit(WindowOpened(name, passed, end))
-    return opened
+    return open_window(ctx, name, task, board)
 
 
 def is_quiet(board: Board) -> bool:
@@ -139,11 +142,41 @@ def close(ctx: Context, name: bytes, board: Board, phase: str, completed: bool =
     PLACED_STATES.delete(ctx.state, name)
     ended = replace(board, phase=phase, disputes=0, commitments=0)
     AUDITS.put(ctx.state, name, ended)
+    tell_jackpot(ctx, name, ended, ctx.finalized)
     return ended
 
 
+def tell_jackpot(ctx: Context, name: bytes, board: Board, when: int) -> None:
+    """Have the jackpot pallet look at a board at finalized height ``when``."""
+    REVELATIONS.schedule(ctx.state, when, Appointment(name, board.attempt, 0, board.phase))
+
+
+def end_window(ctx: Context, name: bytes, task: Task, proof: Proof, board: Board) -> None:
+    """The window ended without a dispute: pay everyone, or first learn whose witness was a forced error."""
+    if not any(audit.status == PASSED and not audit.proven for audit in board.audits):
+        settle(ctx, name, task, proof, board)
+        return
+    end = ctx.finalized + workers.parameters(ctx.state).reveal_blocks
+    revealing = replace(board, phase=REVEALING, window=end)
+    AUDITS.put(ctx.state, name, revealing)
+    for when in (ctx.finalized, end):
+        tell_jackpot(ctx, name, revealing, when)
+    ctx.deposit(RevealingBegan(name, end))
+
+
+def open_window(ctx: Context, name: bytes, task: Task, board: Board) -> Board:
+    """Give everybody time to challenge the proof and its witnesses."""
+    passed = sum(audit.status == PASSED for audit in board.audits)
+    end = ctx.finalized + task.estimate.challenge_blocks
+    opened = replace(board, phase=WINDOW, window=end)
+    AUDITS.put(ctx.state, name, opened)
+    APPOINTMENTS.schedule(ctx.state, end, Appointment(name, board.attempt, 0, WINDOW))
+    ctx.deposit(WindowOpened(name, passed, end))
+    return opened
+
+
 def settle(ctx: Context, name: bytes, task: Task, proof: Proof, board: Board) -> None:
-    """The window ended without a dispute: pay everyone."""
+    """Nothing stands against the proof and its audits: pay everyone."""
     close(ctx, name, board, DONE, completed=True)
     audits = [(audit.verifier, audit.gas) for audit in board.audits if audit.status == PASSED]
     tasks.settle(ctx, task, audits, proof.checkpoints[-1])

@@ -20,6 +20,7 @@ from runtime.pallets.proofs.storage import (
     ACCEPTED,
     APPOINTMENTS,
     AUDITS,
+    CALLED,
     DISPUTES,
     DISPUTING,
     DRAWN,
@@ -28,8 +29,11 @@ from runtime.pallets.proofs.storage import (
     PALLET,
     PASSED,
     PROOFS,
+    REPLACED,
+    SEALED,
     SEARCHING,
     UNDECIDED,
+    VOIDED,
     Audit,
     AuditAccepted,
     BadVerdict,
@@ -38,10 +42,13 @@ from runtime.pallets.proofs.storage import (
     Proof,
     ProofRegistered,
     VerdictGiven,
+    WitnessOpened,
     WrongAuditStatus,
     WrongCheckpoints,
+    WrongSeal,
     WrongSecret,
 )
+from runtime.pallets.proofs.witness import witness_seal
 from runtime.pallets.tasks import Task
 from runtime.state import State
 from runtime.weights import CALLS
@@ -56,18 +63,30 @@ class RegisterProof(Record):
 
 
 class AcceptAudit(Record):
-    """Commit to the secret that will draw the segments: `draw_commitment` (secret, verifier, task)."""
+    """Commit to the secret that will draw the segments, `draw_commitment` (secret, verifier, task), and to the one that
+    will decide about a forced error, `forcing_commitment`."""
 
     task: Hash
     commitment: Hash
+    forcing: Hash
 
 
 class SubmitVerdict(Record):
-    """Open the secret, and name the drawn segments whose replay ended elsewhere (ascending; none for a pass)."""
+    """Open the secret, and name the drawn segments whose replay ended elsewhere (ascending). A pass, which names none,
+    comes with two seals in ascending order: of the true witness and of a false one. A fail has none."""
 
     task: Hash
     secret: Hash
     failed: tuple[U32, ...]
+    seals: tuple[Hash, ...]
+
+
+class OpenWitness(Record):
+    """Open one of the seals: the false one if `is_forced`, else the true one."""
+
+    task: Hash
+    witness: Hash
+    salt: Hash
 
 
 def _registration_weight(args: RegisterProof) -> int:
@@ -95,15 +114,16 @@ def register(ctx: Context, origin: AccountId, args: RegisterProof) -> None:
 def accept_audit(ctx: Context, origin: AccountId, args: AcceptAudit) -> None:
     """Take an audit. The beacon of this very block draws the segments, so nobody knows them yet."""
     _, _, board, place, audit = _require_audit(ctx.state, args.task, origin, DRAWN)
-    changes = {"commitment": args.commitment, "accepted": ctx.number, "deadline": ctx.number}
-    put_audit(ctx, args.task, board, place, replace(audit, status=ACCEPTED, **changes))
+    changes = {"accepted": ctx.number, "deadline": ctx.number}
+    posted = replace(audit, commitment=args.commitment, forcing=args.forcing)
+    put_audit(ctx, args.task, board, place, replace(posted, status=ACCEPTED, **changes))
     ctx.deposit(AuditAccepted(args.task, origin, args.commitment))
 
 
 @PALLET.call(weight=CALLS["proofs.submit_verdict"])
 def submit_verdict(ctx: Context, origin: AccountId, args: SubmitVerdict) -> None:
-    """Say how the replay ended. A fail must be followed by a dispute of one of the failed segments, unless the verifier
-    disputes one already, from before it was drawn."""
+    """Say how the replay ended. A pass must be followed by the opening of a witness; a fail by a dispute of one of the
+    failed segments, unless the verifier disputes one already, from before it was drawn."""
     task, _, board, place, audit = _require_audit(ctx.state, args.task, origin, OPENED)
     if draw_commitment(args.secret, origin, args.task) != audit.commitment:
         raise WrongSecret("the secret does not open the commitment made on acceptance")
@@ -113,14 +133,30 @@ def submit_verdict(ctx: Context, origin: AccountId, args: SubmitVerdict) -> None
         raise BadVerdict(f"{len(args.failed)} failed segments of {len(segments)} drawn ones")
     if args.failed != tuple(segment for segment in segments if segment in args.failed):
         raise BadVerdict(f"failed segments {args.failed}; the drawn ones are {segments}")
+    if len(args.seals) != (0 if args.failed else 2) or args.seals != tuple(sorted(args.seals)):
+        raise WrongSeal(f"{len(args.seals)} seals: a pass has two in ascending order, a fail none")
     gas = tasks.replayed_gas(task.spec, task.estimate, segments)
-    deadline = ctx.finalized + workers.parameters(ctx.state).dispute_opening_blocks if args.failed else 0
+    opening = workers.parameters(ctx.state).dispute_opening_blocks
+    deadline = ctx.finalized + opening if args.failed else ctx.number
     changes = {"secret": args.secret, "segments": segments, "failed": args.failed, "gas": gas, "deadline": deadline}
-    given = replace(audit, status=FAILED if args.failed else PASSED, **changes)
+    changes |= {"seals": args.seals, "sealed": ctx.number}
+    given = replace(audit, status=FAILED if args.failed else SEALED, **changes)
     if is_disputing(ctx.state, args.task, board, given):
         given = replace(given, status=DISPUTING, deadline=0)
     board = put_audit(ctx, args.task, board, place, given)
     ctx.deposit(VerdictGiven(args.task, origin, segments, args.failed, gas))
+    advance(ctx, args.task, task, board)
+
+
+@PALLET.call(weight=CALLS["proofs.open_witness"])
+def open_witness(ctx: Context, origin: AccountId, args: OpenWitness) -> None:
+    """Open a witness, once it is decided which one it must be."""
+    task, _, board, place, audit = _require_audit(ctx.state, args.task, origin, CALLED)
+    if witness_seal(args.witness, args.salt, origin, args.task) not in audit.seals:
+        raise WrongSeal("witness and salt open neither of the seals")
+    opened = replace(audit, status=PASSED, witness=args.witness, deadline=0)
+    board = put_audit(ctx, args.task, board, place, opened)
+    ctx.deposit(WitnessOpened(args.task, origin, args.witness))
     advance(ctx, args.task, task, board)
 
 
@@ -167,5 +203,7 @@ def _check_audit(state: State, name: bytes, audit: Audit) -> None:
     at_work = audit.status in (*UNDECIDED, PASSED)
     if (workers.locked(state, audit.verifier, name) > 0) != at_work:
         raise InvariantBroken(f"{audit} of task {name.hex()} does not match the verifier's lock")
+    if (audit.status == PASSED) != bool(audit.witness) and audit.status not in (REPLACED, VOIDED):
+        raise InvariantBroken(f"{audit} of task {name.hex()} passed without a witness")
     if (audit.status == DISPUTING) != (audit.status in UNDECIDED and audit.deadline == 0):
         raise InvariantBroken(f"{audit} of task {name.hex()} has no deadline")

@@ -38,6 +38,7 @@ from runtime.pallets.proofs.storage import (
     DISPUTING,
     FAILED,
     REPLACED,
+    REVEALING,
     VOID,
     VOIDED,
     WINDOW,
@@ -92,7 +93,7 @@ def verdict_block(state: State, name: bytes, verifier: bytes) -> int:
 
 
 def _require_window(ctx: Context, board: Board) -> None:
-    if board.phase == WINDOW and ctx.finalized >= board.window:
+    if board.phase == REVEALING or (board.phase == WINDOW and ctx.finalized >= board.window):
         raise WindowClosed(f"the window ended at {board.window}; block {ctx.finalized} is final")
 
 

@@ -16,15 +16,18 @@ OPENED = "opened"
 PASSED = "passed"
 FAILED = "failed"
 DISPUTING = "disputing"
+SEALED = "sealed"
+CALLED = "called"
 REPLACED = "replaced"
 VOIDED = "voided"
 
-UNDECIDED = (DRAWN, ACCEPTED, OPENED, FAILED, DISPUTING)
+UNDECIDED = (DRAWN, ACCEPTED, OPENED, SEALED, CALLED, FAILED, DISPUTING)
 """An audit in one of these keeps the challenge window from starting."""
 
 SEARCHING = "searching"
 AUDITS_RUN = "auditing"
 WINDOW = "window"
+REVEALING = "revealing"
 VOID = "void"
 DONE = "done"
 
@@ -45,10 +48,14 @@ class Audit(Record):
     """One verifier's audit of a proof.
 
     ``drawn``: the verifier must accept; ``accepted``: it committed to a secret in block ``accepted``; ``opened``: the
-    ``beacon`` is there, so segments are fixed and a verdict is due; ``passed`` or ``failed``: ``secret``, ``segments``
-    and ``failed`` are known; a failed one must dispute (``disputing``); ``replaced``: it counts no more; ``voided``: it
-    passed a segment about which the solver then lost a dispute by silence, so it is neither paid nor slashed.
-    ``deadline`` is a finalized height, 0 for none; ``gas`` is what the verdict's replay took.
+    ``beacon`` is there, so segments are fixed and a verdict is due; ``sealed`` or ``failed``: ``secret``, ``segments``
+    and ``failed`` are known; ``called``: the ``decider``, a beacon after the verdict, is there, and one of the
+    ``seals`` must be opened; ``passed``: the ``witness`` is known; a failed one must dispute (``disputing``);
+    ``replaced``: it counts no more; ``voided``: it passed a segment about which the solver then lost a dispute by
+    silence, so it is neither paid nor slashed. ``deadline`` is a finalized height, 0 for none; ``gas`` is what the
+    verdict's replay took. ``forcing`` is the commitment to the secret that decides about a forced error, ``sealed`` the
+    block of the verdict, ``jackpot`` what a forced error of this audit pays. The witness of a ``proven`` one has stood
+    its window.
     """
 
     verifier: AccountId
@@ -61,15 +68,22 @@ class Audit(Record):
     failed: tuple[U32, ...]
     gas: U63
     deadline: U63
+    forcing: bytes
+    seals: tuple[Hash, ...]
+    sealed: U63
+    decider: bytes
+    witness: bytes
+    jackpot: U63
+    proven: bool
 
 
 class Board(Record):
     """All audits of the latest proof of a task, those of replaced verifiers too.
 
     ``phase``: ``searching`` for verifiers, ``auditing``, the challenge ``window`` until finalized height ``window``,
-    then ``done``; ``void`` once a dispute was lost. ``since`` is the block whose beacon draws the next verifiers and
-    ``searched`` the height at which the search began. ``disputes`` counts the open ones, and ``commitments`` the
-    challenges that somebody has committed to and not revealed yet.
+    ``revealing`` whose witness was a forced error, then ``done``; ``void`` once a dispute was lost. ``since`` is the
+    block whose beacon draws the next verifiers and ``searched`` the height at which the search began. ``disputes``
+    counts the open ones, and ``commitments`` the challenges that somebody has committed to and not revealed yet.
     """
 
     attempt: U32
@@ -110,6 +124,8 @@ DISPUTES: Map[DisputeKey, int] = PALLET.map("disputes", DisputeKey, U32)
 PLACED_STATES: Map[bytes, tuple[bytes, ...]] = PALLET.map("placed_states", Hash, tuple[Hash, ...])
 """Placements of states of each task's proof, to be released with it."""
 APPOINTMENTS: DeadlineQueue[Appointment] = DeadlineQueue(PALLET, "appointments", Appointment)
+REVELATIONS: DeadlineQueue[Appointment] = DeadlineQueue(PALLET, "revelations", Appointment)
+"""Boards that the jackpot pallet must look at: their windows have ended, or they are over."""
 
 # --- events
 
@@ -165,6 +181,34 @@ class VerdictGiven(Record):
     segments: tuple[U32, ...]
     failed: tuple[U32, ...]
     gas: U63
+
+
+@PALLET.event
+class WitnessCalled(Record):
+    """The beacon is there: the verifier knows which witness it must open, by ``deadline``."""
+
+    task: Hash
+    verifier: AccountId
+    beacon: Hash
+    deadline: U63
+
+
+@PALLET.event
+class WitnessOpened(Record):
+    """A verifier opened one of its two seals: whoever replays its segments finds this witness, or another one."""
+
+    task: Hash
+    verifier: AccountId
+    witness: Hash
+
+
+@PALLET.event
+class RevealingBegan(Record):
+    """The window has ended: verifiers open their forcing secrets, and whistleblowers what they committed to, before
+    finalized height ``end``."""
+
+    task: Hash
+    end: U63
 
 
 @PALLET.event
@@ -263,6 +307,11 @@ class WrongSecret(DispatchError):
 @PALLET.error
 class BadVerdict(DispatchError):
     """The failed segments are not among those drawn, or not in ascending order."""
+
+
+@PALLET.error
+class WrongSeal(DispatchError):
+    """Witness and salt do not hash to one of the verdict's two seals, or the seals are not two in ascending order."""
 
 
 @PALLET.error

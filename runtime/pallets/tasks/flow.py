@@ -157,7 +157,9 @@ def settle(ctx: Context, task: Task, audits: list[tuple[bytes, int]], final_root
         verifiers_paid += amount
     share = parts_of(solver_paid + verifiers_paid, workers.parameters(ctx.state).treasury_share)
     paid = pay(ctx, paid, treasury.ACCOUNT, "treasury", min(share, paid.escrow))
+    for_pot = parts_of(verifiers_paid, workers.parameters(ctx.state).jackpot_share)
+    paid = pay(ctx, paid, treasury.POT, "jackpot", min(for_pot, paid.escrow))
     over, refund = finish(ctx, replace(paid, final_root=final_root), SETTLED)
-    figures = (solver_paid, verifiers_paid, share, refund)
+    figures = (solver_paid, verifiers_paid, share, for_pot, refund)
     ctx.deposit(Settled(task_id(task.spec), task.solver, final_root, *figures))
     return over

@@ -2,8 +2,8 @@
 
 Gas is thousands of scalar operations, rounded up once for each job. The *solver fee* pays the initialisation and all
 training steps at the price limit; each verifier's fee pays the most that its draw of segments can cost. The treasury's
-share comes on top, and so does the *listing fee*, which the treasury keeps where the task expires or is cancelled. The
-escrow is their sum: whatever is not needed goes back.
+share comes on top, and so do the *jackpot fee*, for the pot that pays whistleblowers, and the *listing fee*, which the
+treasury keeps where the task expires or is cancelled. The escrow is their sum: whatever is not needed goes back.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Estimate(Record):
     solver_fee: U63
     verifier_fee: U63
     treasury_fee: U63
+    jackpot_fee: U63
     listing_fee: U63
     escrow: U63
     solver_lock: U63
@@ -84,7 +85,8 @@ def estimate(spec: TaskSpec, program: CheckedProgram, init: CheckedProgram, para
     verdict_blocks = parameters.verdict_blocks + (first + spec.audits * later) // parameters.gas_per_block
     challenge_blocks = parameters.challenge_blocks + max(first, later) // parameters.gas_per_block
     training_blocks = minimum_training_blocks(spec, program, init, parameters)
-    escrow = fees + treasury_fee + parameters.listing_fee
+    jackpot_fee = spec.verifiers * parts_of(verifier_fee, parameters.jackpot_share)
+    escrow = fees + treasury_fee + jackpot_fee + parameters.listing_fee
     if gas == 0:
         raise SpecError("the programs compute nothing: there is nothing to pay for")
     if max(escrow, solver_lock, verifier_lock) > MAXIMUM_AMOUNT:
@@ -101,6 +103,7 @@ def estimate(spec: TaskSpec, program: CheckedProgram, init: CheckedProgram, para
         solver_fee=solver_fee,
         verifier_fee=verifier_fee,
         treasury_fee=treasury_fee,
+        jackpot_fee=jackpot_fee,
         listing_fee=parameters.listing_fee,
         escrow=escrow,
         solver_lock=solver_lock,

@@ -32,8 +32,9 @@ LIVE = (POOLED, *WITH_SOLVER)
 class Payment(Record):
     """One sum that a task moved: who received it (or lost it, in the list of slashes), in which role.
 
-    Roles: ``solver``, ``verifier``, ``treasury``, ``listing`` (the treasury's fee for a task that came to nothing) and
-    ``refund`` come from the escrow; ``challenger`` and ``audit_repaid`` from a slashed solver or verifier.
+    Roles: ``solver``, ``verifier``, ``treasury``, ``jackpot`` (the pot's share), ``listing`` (the treasury's fee for a
+    task that came to nothing) and ``refund`` come from the escrow; ``challenger``, ``whistleblower`` and
+    ``audit_repaid`` from a slashed solver or verifier.
     """
 
     account: AccountId
@@ -196,6 +197,7 @@ class Settled(Record):
     solver_paid: U63
     verifiers_paid: U63
     treasury_paid: U63
+    jackpot_paid: U63
     refund: U63
 
 
