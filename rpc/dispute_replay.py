@@ -14,24 +14,19 @@ from typing import Any
 from chain.ledger import Ledger
 from rpc import blocks
 from rpc.blocks import Found
-from rpc.index_rows import dispute_key, place_of, proof_key
+from rpc.dispute_claims import NotReplayable, read_call, read_claim
+from rpc.index_rows import dispute_key, place_of
 from rpc.indexes import Indexes
 from rpc.task_views import checked_program
-from runtime.block import decode_extrinsic, extrinsic_hash
-from runtime.codec import decode
+from runtime.block import extrinsic_hash
 from runtime.dispute.game import apply_move, open_game
 from runtime.dispute.moves import Move, Party
 from runtime.dispute.records import Game, Verdict
-from runtime.errors import SolventError
-from runtime.pallets import disputes, proofs, tasks
+from runtime.pallets import disputes
 from runtime.pallets.disputes import Dispute
 from runtime.state import State
 from runtime.vm.check import CheckedProgram
 from runtime.vm.job import Claim
-
-
-class NotReplayable(SolventError):
-    """Blocks that hold the proof or a move are not kept here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +72,7 @@ def replay(ledger: Ledger, indexes: Indexes, number: int, dispute: Dispute) -> R
 @lru_cache(maxsize=32)
 def _replay(ledger: Ledger, indexes: Indexes, number: int, dispute: Dispute, latest: bytes | None) -> Replay:
     """As `replay`; ``latest`` is the block of its latest event, so that nothing stale is remembered over a reorg."""
-    claim = _claim(ledger, indexes, dispute)
+    claim = read_claim(ledger, indexes, number, dispute)
     checked = checked_program(State(ledger.state_at(ledger.head)), claim.job.program)
     if checked is None:
         raise NotReplayable(f"the program of dispute {number} is gone")
@@ -89,7 +84,7 @@ def _replay(ledger: Ledger, indexes: Indexes, number: int, dispute: Dispute, lat
             ended = (found.number, position)
         if name != "MovePlayed" or isinstance(game, Verdict):
             continue
-        play, raw = _call(found, position, disputes.Play)
+        play, raw = read_call(found, position, disputes.Play)
         event: Any = disputes.PALLET.decode_event(found.outcome.events[position])
         before, mover = game, Party(event.mover)
         game = apply_move(before, checked, play.move, mover)
@@ -103,20 +98,3 @@ def _events(ledger: Ledger, indexes: Indexes, number: int) -> Iterator[tuple[Fou
         height, position = place_of(key)
         found = blocks.at_height(ledger, height)
         yield found, position, found.outcome.events[position].name
-
-
-def _call(found: Found, position: int, kind: Any) -> tuple[Any, bytes]:
-    """The arguments of the call that caused an event, and the extrinsic's bytes."""
-    raw = found.block.body[found.outcome.events[position].extrinsic]
-    return decode(decode_extrinsic(raw).call.arguments, kind), raw
-
-
-def _claim(ledger: Ledger, indexes: Indexes, dispute: Dispute) -> Claim:
-    state = State(ledger.state_at(ledger.head))
-    task = tasks.TASKS.get(state, dispute.task)
-    place = indexes.get(proof_key(dispute.task, dispute.attempt))
-    if task is None or place is None:
-        raise NotReplayable("the disputed proof is older than this node's index")
-    height, position = place_of(place)
-    registered, _ = _call(blocks.at_height(ledger, height), position, proofs.RegisterProof)
-    return tasks.claim_of(task.spec, registered.checkpoints, dispute.segment)

@@ -16,9 +16,10 @@ from rpc.answers.disputes import (
     SumJson,
     VerdictJson,
 )
+from rpc.dispute_claims import NotReplayable
 from rpc.dispute_leaf import render_leaf
 from rpc.dispute_levels import render_levels
-from rpc.dispute_replay import NotReplayable, Played, Replay, replay
+from rpc.dispute_replay import Played, Replay, replay
 from rpc.errors import UnknownBlock
 from rpc.indexes import Indexes
 from rpc.render import hex_of, render_record
@@ -57,6 +58,7 @@ def summarize(node: NodeView, state: State, number: int, dispute: Dispute) -> Di
         "dispute": number,
         "task": hex_of(dispute.task),
         "attempt": dispute.attempt,
+        "kind": "witness" if dispute.kind == disputes.WITNESS else "proof",
         "segment": dispute.segment,
         "challenger": to_ss58(dispute.challenger),
         "defender": to_ss58(dispute.defender),

@@ -23,6 +23,7 @@ class _DisputeJson(TypedDict):
     dispute: int
     task: HashJson
     attempt: int
+    kind: Literal["proof", "witness"]
     segment: int
     challenger: AccountJson
     defender: AccountJson

@@ -43,7 +43,7 @@ function lede(one) {
     p.task(one.task),
     " does not end in the state that ",
     p.account(one.defender),
-    " claims. ",
+    one.kind === "witness" ? " found in its replay. " : " claims. ",
     ending(one),
   );
 }
@@ -230,6 +230,7 @@ const claimPanel = (one) =>
         ["task", p.task(one.task, { copy: "task id" })],
         ["attempt", p.number(one.attempt)],
         ["segment", p.number(one.segment)],
+        ["by", one.kind === "witness" ? "a verifier, as its witness of a replay" : "the solver, in its proof"],
         [
           "steps",
           h(

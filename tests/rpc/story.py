@@ -29,8 +29,9 @@ from tests.support.ledger import carry_out
 class LedgerChain:
     """What the workers of `tests.scenarios.market` use, over a ledger. Mutable: every submission makes a block."""
 
-    def __init__(self) -> None:
-        genesis = development_genesis()
+    def __init__(self, parameters: dict[str, dict[str, Any]] | None = None) -> None:
+        """``parameters`` overrides fields of the preset, group by group."""
+        genesis = development_genesis() | {"parameters": parameters or {}}
         for suri in (SUBMITTER, *RICH):
             genesis["balances"][to_ss58(account(suri))] = str(BALANCE)
         self.database = MemoryDatabase("ledger")

@@ -43,7 +43,7 @@ class Round(Record):
 
     ``exposed`` is the block in which the verifier opened its secret, 0 before; from then on ``forced`` says whether the
     witness it had shown was a forced error, ``claim`` is the witness that it stands by and ``roots`` what that hashes.
-    ``winners`` found a forced error. ``refuted_by`` won a dispute about the claim, and ``correct`` have found the same.
+    ``winners`` found a forced error. ``correct`` are who won a dispute about the claim, and who had found the same.
     """
 
     exposed: U63
