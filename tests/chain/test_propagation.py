@@ -9,6 +9,7 @@ import pytest
 
 from chain import propagation
 from chain.effects import Ask, Effect, Publish, Punish
+from chain.keyring import Keyring
 from chain.messages import (
     EXTRINSICS,
     MAX_BATCH,
@@ -24,6 +25,7 @@ from chain.network_node import ChainNode
 from chain.pool import Pool
 from chain.propagation import ANSWER_SECONDS, ASK_SECONDS, BATCH_BYTES, BATCH_SECONDS, Propagation
 from chain.requests import Requests
+from chain.slot_author import SlotAuthor
 from runtime.block import IMMORTAL, Call, extrinsic_hash, sign_extrinsic
 from runtime.codec import encode
 from runtime.crypto import derive_seed, public_key
@@ -88,11 +90,16 @@ def test_peers_are_asked_by_turns(sender: Propagation) -> None:
     assert asks(sender.on_time(ASK_SECONDS * 4 + 1, ["a", "b", "c"])) == []
 
 
+def stop_authoring(chain: ChainNode) -> None:
+    """Make a validator's node author nothing more."""
+    chain.author = SlotAuthor(chain.ledger, chain.pool, chain.clock, Keyring([]), chain.evidence)
+
+
 def test_a_node_that_joins_late_learns_what_waits(network: PassiveNetwork) -> None:
     network.run(4)
     alice = network.nodes["Alice"].chain
     network.cut = lambda source, target: "Bob" in (source, target)  # alone, Alice makes blocks that hold few
-    alice.author = None
+    stop_authoring(alice)
     raws = [transfer(alice, nonce) for nonce in range(2 * MAX_BATCH + 10)]
     for raw in raws:
         alice.pool.submit(raw, alice.ledger.head_number, network.now)
@@ -105,7 +112,8 @@ def test_a_node_that_joins_late_learns_what_waits(network: PassiveNetwork) -> No
 def test_what_gossip_lost_arrives_by_asking(network: PassiveNetwork) -> None:
     network.run(4)
     alice, bob = network.nodes["Alice"].chain, network.nodes["Bob"].chain
-    alice.author = bob.author = None
+    stop_authoring(alice)
+    stop_authoring(bob)
     raw = transfer(alice, 0)
     _, effects = alice.submit(raw, network.now)
     assert [effect.topic for effect in effects if isinstance(effect, Publish)] == [EXTRINSICS]
@@ -147,7 +155,7 @@ def test_an_answer_stops_at_its_bound_in_bytes(network: PassiveNetwork, monkeypa
 def test_who_hands_over_what_is_never_valid_is_punished_and_nothing_is_taken(network: PassiveNetwork, lie: str) -> None:
     network.run(2)
     chain = network.nodes["Alice"].chain
-    chain.author = None
+    stop_authoring(chain)
     raw = transfer(chain, 0)
     answers = {
         "junk": b"junk",

@@ -48,6 +48,8 @@ def fma32(a: Any, b: Any, c: Any) -> Any:
 
 def nearest_f32(value: Any) -> Any:
     """The f32 nearest to an mpmath number by exact distances, ties to even."""
+    if value and mpmath.mag(value) < -1000:
+        return F(np.copysign(0.0, float(mpmath.sign(value))))  # as a fraction it would fill the memory
     exact = Fraction(*mpmath.libmp.to_rational(value._mpf_))
     with np.errstate(all="ignore"):
         guess = F(float(exact)) if abs(exact) < Fraction(2) ** 1023 else F(np.inf if exact > 0 else -np.inf)
