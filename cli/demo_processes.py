@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -81,12 +82,12 @@ class Child:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, number)
 
-    def stop(self) -> None:
-        """Ask the child to end, then insist."""
+    def stop(self, grace: float = GRACE_SECONDS) -> None:
+        """Ask the child to end, and insist after ``grace`` seconds."""
         if self.running:
             self.signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(GRACE_SECONDS)
+                self.process.wait(grace)
         self.signal(signal.SIGKILL)
         self.process.wait()
 
@@ -132,10 +133,13 @@ class Family:
             child.stop()
 
     def stop_all(self) -> None:
-        """Stop every child; safe to call again. The node goes last, so that the workers can still say goodbye to it."""
+        """Stop every child; safe to call again. The node goes last, so that the workers can still say goodbye to it;
+        they share one time of grace."""
         names = [name for name in self.children if name != NODE]
         for name in names:
             if self.children[name].running:
                 self.children[name].signal(signal.SIGTERM)
-        for name in (*names, NODE):
-            self.stop(name)
+        ends = time.monotonic() + GRACE_SECONDS
+        for name in names:
+            self.children.pop(name).stop(max(ends - time.monotonic(), 0.0))
+        self.stop(NODE)

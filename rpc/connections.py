@@ -20,6 +20,8 @@ from rpc.settings import RpcLimits
 SEND_SECONDS = 20.0
 SLOWEST_READER = 16 * 1024
 """Bytes a second."""
+LAST_SECONDS = 2.0
+"""How long a WebSocket may go on when the other side has ended it."""
 MAX_RATES = 4096
 CORKED_BYTES = 64 * 1024
 
@@ -44,6 +46,8 @@ class GuardedStream:
         self._stream, self._gate = stream, gate
         self.socket = stream.socket
         self.held = self._coming = 0
+        self.after_end = trio.CancelScope()
+        """What must not outlive the other side's last byte for long: it is given `LAST_SECONDS` from then on."""
         self._corked: bytearray | None = None
         self._lock = trio.Lock()
 
@@ -85,6 +89,8 @@ class GuardedStream:
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         data = await self._stream.receive_some(max_bytes)
+        if not data:
+            self.after_end.deadline = trio.current_time() + LAST_SECONDS
         self._coming += len(data)
         await self._hold(len(data))
         return data

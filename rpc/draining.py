@@ -7,10 +7,10 @@ from __future__ import annotations
 import trio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from rpc.connections import LAST_SECONDS
+
 STREAM = "stream"
 """Where a scope's state has the connection's `rpc.connections.GuardedStream`."""
-LAST_SECONDS = 2.0
-"""How long a closing WebSocket is listened to."""
 
 
 def is_call(scope: Scope) -> bool:
@@ -48,7 +48,12 @@ def drained(app: ASGIApp) -> ASGIApp:
                 nursery.cancel_scope.cancel()
 
         try:
-            await app(scope, receive_noting, send_draining)
+            if scope["type"] == "websocket":
+                # Of one that sent data before it was accepted, hypercorn does not say that it has gone.
+                with stream.after_end:
+                    await app(scope, receive_noting, send_draining)
+            else:
+                await app(scope, receive_noting, send_draining)
         finally:
             stream.settle()
             if scope["type"] == "websocket" and not gone.is_set():
