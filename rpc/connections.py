@@ -46,8 +46,8 @@ class GuardedStream:
         self._stream, self._gate = stream, gate
         self.socket = stream.socket
         self.held = self._coming = 0
-        self.after_end = trio.CancelScope()
-        """What must not outlive the other side's last byte for long: it is given `LAST_SECONDS` from then on."""
+        self._has_ended = False
+        self._ending: set[trio.CancelScope] = set()
         self._corked: bytearray | None = None
         self._lock = trio.Lock()
 
@@ -90,10 +90,24 @@ class GuardedStream:
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         data = await self._stream.receive_some(max_bytes)
         if not data:
-            self.after_end.deadline = trio.current_time() + LAST_SECONDS
+            self._has_ended = True
+            for scope in self._ending:
+                scope.deadline = trio.current_time() + LAST_SECONDS
         self._coming += len(data)
         await self._hold(len(data))
         return data
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Break off what is done inside `LAST_SECONDS` after the other side's last byte."""
+        with trio.CancelScope() as scope:
+            if self._has_ended:
+                scope.deadline = trio.current_time() + LAST_SECONDS
+            self._ending.add(scope)
+            try:
+                yield
+            finally:
+                self._ending.discard(scope)
 
     def settle(self) -> None:
         """What came so far is answered, or stored elsewhere."""

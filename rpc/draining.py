@@ -50,7 +50,7 @@ def drained(app: ASGIApp) -> ASGIApp:
         try:
             if scope["type"] == "websocket":
                 # Of one that sent data before it was accepted, hypercorn does not say that it has gone.
-                with stream.after_end:
+                with stream.ending():
                     await app(scope, receive_noting, send_draining)
             else:
                 await app(scope, receive_noting, send_draining)
